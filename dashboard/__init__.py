@@ -2,3 +2,7 @@
 
 Nothing imports the roof but this file, which loads the Celery application as Celery's manual has it.
 """
+
+from dashboard.celery import app as celery_app
+
+__all__ = ["celery_app"]

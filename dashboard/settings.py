@@ -111,7 +111,12 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_TASK_ALWAYS_EAGER = False
+# Housekeeping; the tasks are found by name in the rooms, seconds between two runs.
+CELERY_BEAT_SCHEDULE = {
+    "queue work whose worker died": {"task": "jobs.reap", "schedule": 5.0},
+    "clear what nobody refers to": {"task": "images.sweep", "schedule": 60.0},
+    "drop expired tokens and sessions": {"task": "identity.prune", "schedule": 3600.0},
+}
 JOB_WORKERS = env.int("VITRINE_WORKERS", 2)
 
 # -- signing in -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,97 @@
+"""`manage.py up`: from a clone to a dashboard."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Command(BaseCommand):
+    help = "Migrate, collect static files, make the first administrator, and serve everything from this machine."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
+        parser.add_argument("--demo", action="store_true", help="add the projects demo and partner, and alice, bob and carol")
+
+    def handle(self, *args: Any, host: str, port: int, demo: bool, **options: Any) -> None:
+        self.echo("migrate")
+        call_command("migrate", verbosity=0, interactive=False)
+        self.collect_static()
+        self.first_users(demo=demo)
+        with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+            asyncio.run(self.serve(host, port))
+
+    def echo(self, line: str) -> None:
+        self.stdout.write(f"+ manage.py {line}")
+        self.stdout.flush()
+
+    def collect_static(self) -> None:
+        """Collect only when something changed: compressing every file takes seconds."""
+        import django_htmx
+
+        files = [
+            path
+            for folder in (*settings.STATICFILES_DIRS, Path(django_htmx.__file__).parent / "static")
+            for path in Path(folder).rglob("*")
+        ]
+        digest = hashlib.sha256()
+        for path in sorted(path for path in files if path.is_file()):
+            digest.update(str(path).encode() + path.read_bytes())
+        stamp = Path(settings.STATIC_ROOT) / ".sources.sha256"
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        self.echo("collectstatic")
+        shutil.rmtree(settings.STATIC_ROOT, ignore_errors=True)
+        call_command("collectstatic", verbosity=0, interactive=False)
+        stamp.write_text(digest.hexdigest())
+
+    def first_users(self, *, demo: bool) -> None:
+        from dashboard.identity import services
+
+        if password := services.bootstrap_admin(os.environ.get("VITRINE_ADMIN_PASSWORD")):
+            self.stdout.write(f"The administrator is `admin`, password {password} (shown once).")
+        if demo and (password := services.bootstrap_demo(os.environ.get("VITRINE_DEMO_PASSWORD"))):
+            self.stdout.write(f"The demo users are alice, bob and carol, password {password} (shown once).")
+
+    async def serve(self, host: str, port: int) -> None:
+        """Serve until SIGINT or SIGTERM; say so once the first request was answered."""
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
+
+        server = Server("dashboard.asgi:application", address=host, port=port, interface=Interfaces.ASGI, backlog=1024, log_level="warning")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.stop)
+        announcing = loop.create_task(self.announce(host, port))
+        try:
+            await server.serve()
+        finally:
+            announcing.cancel()
+
+    async def announce(self, host: str, port: int) -> None:
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (recognised, not bound)
+        reachable = everywhere.get(host, f"[{host}]" if ":" in host else host)
+        address = f"http://{reachable}:{port}"
+        while not await asyncio.to_thread(_answers, f"{address}/healthz"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # nothing signals this; the first answer is what we wait for
+        self.stdout.write(f"Vitrine is ready at {address}")
+        self.stdout.flush()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
