@@ -1,28 +1,72 @@
 """The front door, health, and the pages shown when something is wrong."""
 
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from dashboard.core import errors
+from dashboard.jobs import services as jobs
+from images import stores
 
 
 def home(request: HttpRequest) -> HttpResponse:
     return redirect("images:list")
 
 
+@require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
+    """Alive: the process answers. Looks at nothing else, so that a slow disk never gets it restarted."""
     return JsonResponse({"status": "ok"})
 
 
+@require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "ok"})
+    """Ready: 200 when the database, every store and the workers do their part, else 503; each with "ok" or the reason."""
+    checks = {"database": _database, "workers": _workers, **{f"store {name}": _store(name) for name in settings.STORES}}
+    results = {name: check() for name, check in checks.items()}
+    ready = all(result == "ok" for result in results.values())
+    return JsonResponse({"status": "ok" if ready else "unavailable", "checks": results}, status=200 if ready else 503)
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return _("The database does not answer.")
+    return "ok"
+
+
+def _workers() -> str:
+    seconds = jobs.idle_for()
+    if seconds is None:
+        return _("No worker has reported since the start.")
+    return "ok" if seconds < jobs.WORKER_SILENCE else _("No worker has reported for %(seconds)d seconds.") % {"seconds": seconds}
+
+
+def _store(name: str) -> Callable[[], str]:
+    def check() -> str:
+        try:
+            _used, free = stores.get(name).usage()
+        except (OSError, errors.Error):
+            return _("The store does not answer.")
+        return "ok" if free is None or free > 0 else _("The store is full.")
+
+    return check
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return HttpResponse("403", status=403)
+    return render(request, "errors/403.html", {"reason": str(exception or "")}, status=403)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    return HttpResponse("404", status=404)
+    return render(request, "errors/404.html", status=404)
 
 
 def crashed(request: HttpRequest) -> HttpResponse:
-    return HttpResponse("500", status=500)
+    return render(request, "errors/500.html", status=500)
