@@ -1,13 +1,14 @@
 """The Job row."""
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.core.context import RequestContext
+from dashboard.jobs import labels
 
 
 class Status(models.TextChoices):
@@ -93,3 +94,52 @@ class Job(models.Model):
         if not self.total:
             return None
         return min(100 if self.done >= self.total else 99, int(self.done * 100 / self.total))
+
+    @property
+    def label(self) -> str:
+        """What is going on, in a word: the step while bytes move, else the status."""
+        moving = self.status == Status.RUNNING or (self.status == Status.WAITING and self.done)
+        return labels.step(self.stage) if moving and self.stage else str(Status(self.status).label)
+
+    @property
+    def kind_label(self) -> str:
+        return labels.kind(self.kind)
+
+    @property
+    def step_number(self) -> int:
+        """Of the current step, counted from 1; 0 before the first."""
+        names = [step["name"] for step in self.steps]
+        return names.index(self.stage) + 1 if self.stage in names else 0
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Of the current step at the present rate; None while unknown."""
+        if not self.total or self.rate <= 0 or self.status not in LIVE:
+            return None
+        return int(max(self.total - self.done, 0) / self.rate + 0.5)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from the start to the end, or until now; None before the start."""
+        begin = self.started_at or (self.created_at if self.finished_at else None)
+        return ((self.finished_at or timezone.now()) - begin).total_seconds() if begin else None
+
+    def as_message(self) -> dict[str, Any]:
+        """The figures as the socket sends them."""
+        return {
+            "type": "progress",
+            "job": str(self.pk),
+            "subject": f"{self.subject_type}.{self.subject_id}",
+            "status": str(self.status),
+            "stage": self.stage,
+            "label": self.label,
+            "done": self.done,
+            "total": self.total,
+            "rate": round(self.rate),
+            "percent": self.percent,
+            "seconds_left": self.seconds_left,
+            "step": self.step_number,
+            "steps": len(self.steps),
+            "title": self.title,
+            "message": self.message,
+        }

@@ -1,0 +1,89 @@
+"""The websocket of a browser tab: numbers and hints go out, nothing comes in."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import Any
+
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from dashboard.core.context import RequestContext
+from dashboard.core.errors import Error
+from dashboard.identity.authentication import authenticate_scope, origin_allowed
+
+LOGIN_ENDED = 4401
+PROJECT_CHANGED = 4000
+TOO_BIG = 1009
+CHECK_EVERY = 5.0  # seconds between two looks whether the login still stands
+FRESH = 1.0  # seconds for which such a look is good when something is to be delivered
+LARGEST = 4096  # bytes of an incoming frame; none is expected
+
+
+def groups_of(ctx: RequestContext) -> set[str]:
+    """The groups whose messages the asker may hear."""
+    groups = {f"user.{ctx.user_id}", "everyone"}
+    if ctx.project_id:
+        groups.add(f"project.{ctx.project_id}")
+    if ctx.is_admin:
+        groups.add("admins")
+    return groups
+
+
+class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    """One socket per tab. Joins the groups of the login it was opened with, and ends with that login."""
+
+    ctx: RequestContext | None = None
+
+    async def connect(self) -> None:
+        if not origin_allowed(self.scope):
+            await self.close()  # before accept: the handshake is answered with 403
+            return
+        self.ctx = await self._look()
+        await self.accept()
+        if self.ctx is None:
+            await self.close(code=LOGIN_ENDED)
+            return
+        self.seen: deque[str] = deque(maxlen=64)
+        self.groups_joined = groups_of(self.ctx)
+        for group in self.groups_joined:
+            await self.channel_layer.group_add(group, self.channel_name)
+        self.watch = asyncio.create_task(self._watch())
+
+    async def disconnect(self, code: int) -> None:
+        if watch := getattr(self, "watch", None):
+            watch.cancel()
+        for group in getattr(self, "groups_joined", ()):
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        if max(len(text_data or ""), len(bytes_data or b"")) > LARGEST:
+            await self.close(code=TOO_BIG)
+
+    async def push(self, event: dict[str, Any]) -> None:
+        """A message from `dashboard.jobs.live`."""
+        if event["number"] in self.seen:  # it came through another of our groups already
+            return
+        self.seen.append(event["number"])
+        if time.monotonic() - self.looked < FRESH or await self._stands():
+            await self.send_json(event["message"])
+
+    async def _watch(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while await self._stands():  # noqa: ASYNC110 (nothing signals that a role was taken away)
+                await asyncio.sleep(CHECK_EVERY)
+
+    async def _stands(self) -> bool:
+        """Whether the login is still what it was; closes the socket when not."""
+        now = await self._look()
+        if now is not None and self.ctx is not None and groups_of(now) == groups_of(self.ctx):
+            return True
+        await self.close(code=LOGIN_ENDED if now is None else PROJECT_CHANGED)
+        return False
+
+    async def _look(self) -> RequestContext | None:
+        self.looked = time.monotonic()
+        try:
+            return await authenticate_scope(self.scope)
+        except Error:
+            return None

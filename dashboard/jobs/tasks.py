@@ -1,0 +1,13 @@
+"""Celery entry points of the room."""
+
+from celery import shared_task
+
+from dashboard.jobs import services
+
+BEAT = {"jobs.reap": ("jobs.reap", 5.0)}
+"""What the scheduler sends: name → (task, every so many seconds)."""
+
+
+@shared_task(name="jobs.reap")  # type: ignore[untyped-decorator]
+def reap() -> None:
+    services.reap()
