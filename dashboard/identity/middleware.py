@@ -1,13 +1,54 @@
 """Session → request.ctx."""
 
+import zoneinfo
 from collections.abc import Callable
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from dashboard.core.context import RequestContext
+from dashboard.identity import services
+from dashboard.identity.authentication import PROJECT_KEY, SAFE_METHODS
+from dashboard.identity.models import User
 
 
 class ContextMiddleware:
+    """Gives each request `ctx` (None when not signed in) and the person's time zone; keeps signed-in answers out of caches."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        request.ctx = _context(request)  # type: ignore[attr-defined]
+        with timezone.override(_time_zone(request)):
+            response = self.get_response(request)
+        if request.ctx is not None or _signed_in(request):  # type: ignore[attr-defined]
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def _signed_in(request: HttpRequest) -> bool:
+    return bool(request.session.session_key) and request.user.is_authenticated
+
+
+def _context(request: HttpRequest) -> RequestContext | None:
+    if not request.session.session_key or not isinstance(request.user, User):
+        return None
+    wanted = request.session.get(PROJECT_KEY)
+    ctx = services.context_in(request.user, wanted)
+    if ctx and ctx.project_id != wanted:
+        if wanted and request.method not in SAFE_METHODS:
+            # The page was drawn for a project the person has just lost; doing it in another one would surprise.
+            raise PermissionDenied
+        request.session[PROJECT_KEY] = ctx.project_id
+    return ctx
+
+
+def _time_zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+    if not _signed_in(request) or not isinstance(request.user, User):
+        return None
+    try:
+        return zoneinfo.ZoneInfo(request.user.time_zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return None

@@ -114,11 +114,12 @@ class Assignment(models.Model):
 
 
 class Token(models.Model):
-    """An API token. The secret itself is never stored, only its SHA-256; deleting the row revokes it."""
+    """An API token. The secret itself is never stored, only its SHA-256; deleting the row revokes it and all made from it."""
 
     digest = models.CharField(primary_key=True, max_length=64)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
     project = models.ForeignKey(Project, null=True, on_delete=models.CASCADE, related_name="+")
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
     methods = models.JSONField(default=list)
     audit_ids = models.JSONField(default=list)
     issued_at = models.DateTimeField(default=timezone.now)

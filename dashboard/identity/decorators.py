@@ -1,0 +1,52 @@
+"""Guards of views."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+
+View = TypeVar("View", bound=Callable[..., HttpResponse])
+
+
+def signed_in(view: View) -> View:
+    """Let only people through who are signed in and act in a project; `request.ctx` is then certain.
+
+    Others are sent to the login page and back: a redirect, or 401 with HX-Redirect for htmx, which would swap the login page in.
+    """
+
+    @functools.wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if getattr(request, "ctx", None) is not None:
+            return view(request, *args, **kwargs)
+        if request.user.is_authenticated:
+            return render(request, "identity/no_project.html", status=403)
+        return to_login(request)
+
+    return guarded  # type: ignore[return-value]
+
+
+def to_login(request: HttpRequest) -> HttpResponse:
+    """The way to the login page, with the way back."""
+    htmx = getattr(request, "htmx", None)
+    if htmx:
+        back = urlsplit(htmx.current_url or "")
+        target = f"{back.path}?{back.query}" if back.query else back.path
+    else:
+        target = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
+    where = resolve_url("identity:login")
+    if target and target != "/":
+        where += "?" + urlencode({"next": target})
+    if htmx:
+        return HttpResponse(status=401, headers={"HX-Redirect": where})
+    return redirect(where)
+
+
+def local_path(candidate: str | None, default: str = "/") -> str:
+    """`candidate` when it is a path of this site, else `default`: nobody is redirected elsewhere."""
+    if candidate and candidate.startswith("/") and url_has_allowed_host_and_scheme(candidate, allowed_hosts=None):
+        return candidate
+    return default
