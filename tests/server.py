@@ -28,9 +28,9 @@ import django, os
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from dashboard.identity import services
-services.bootstrap_admin(os.environ["VITRINE_ADMIN_PASSWORD"])
-services.bootstrap_demo(os.environ["VITRINE_DEMO_PASSWORD"])
+from dashboard.identity import bootstrap
+bootstrap.bootstrap_admin(os.environ["VITRINE_ADMIN_PASSWORD"])
+bootstrap.bootstrap_demo(os.environ["VITRINE_DEMO_PASSWORD"])
 """
 
 

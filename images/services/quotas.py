@@ -1,0 +1,186 @@
+"""Quotas per project, under the names of Glance's unified limits, counted from rows: there is no counter to go wrong.
+
+Size limits are MiB in settings.QUOTAS and bytes in `Usage`; -1 is unlimited. `require_room` serialises per project: call it in
+the transaction that makes the row it asks room for.
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Case, Count, F, Q, Sum, Value, When
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+
+from dashboard.core import errors
+from dashboard.core.context import RequestContext
+from dashboard.identity.models import Project
+from images import stores
+from images.models import Image, Upload
+from images.states import BUSY, Status
+from images.stores.sparse import free_space
+
+MIB = 2**20
+SIZE_TOTAL, STAGE_TOTAL, COUNT_TOTAL, COUNT_UPLOADING = (
+    "image_size_total",
+    "image_stage_total",
+    "image_count_total",
+    "image_count_uploading",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is used and what is allowed, in bytes or pieces; limit -1 is unlimited."""
+
+    usage: int
+    limit: int
+
+    @property
+    def free(self) -> int | None:
+        """What is left; None when there is no limit."""
+        return None if self.limit < 0 else max(0, self.limit - self.usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Whether a file would be taken, and the numbers that decide it, in bytes."""
+
+    ok: bool
+    problems: list[str]
+    free: int  # in staging and store, the smaller
+    quota: Usage
+    staging: Usage
+    size_cap: int
+    needed: int  # most space the whole journey takes
+
+
+def usage(project_id: str) -> dict[str, Usage]:
+    """The project's usage of every limit."""
+    images = Image.objects.alive().filter(owner=project_id)
+    # While bytes are on their way the length declared for them counts, afterwards the size.
+    arriving = Coalesce(F("upload__length"), F("size"), Value(0))
+    held = images.aggregate(
+        size=Coalesce(Sum(Case(When(status__in=BUSY, then=arriving), default=F("size"))), 0),
+        staged=Coalesce(Sum(Case(When(status__in=[Status.UPLOADING, Status.IMPORTING], then=arriving), default=Value(0))), 0),
+        count=Count("id"),
+        uploading=Count("id", filter=Q(status__in=BUSY)),
+    )
+    return {
+        SIZE_TOTAL: Usage(int(held["size"]), _limit(SIZE_TOTAL, MIB)),
+        STAGE_TOTAL: Usage(int(held["staged"]), _limit(STAGE_TOTAL, MIB)),
+        COUNT_TOTAL: Usage(held["count"], _limit(COUNT_TOTAL)),
+        COUNT_UPLOADING: Usage(held["uploading"], _limit(COUNT_UPLOADING)),
+    }
+
+
+def _limit(name: str, unit: int = 1) -> int:
+    value = int(settings.QUOTAS.get(name, -1))
+    return value * unit if value >= 0 else -1
+
+
+def require_room(project_id: str, *, size: int = 0, staging: int = 0, images: int = 0, uploading: int = 0) -> None:
+    """Raise QuotaExceeded unless the project may take this much more. Of two racing callers the second sees the first's rows.
+
+    Call it inside the transaction that adds those rows.
+    """
+    with transaction.atomic():
+        # PostgreSQL: one at a time per project. SQLite's transactions are IMMEDIATE and already one at a time.
+        Project.objects.select_for_update().filter(pk=project_id).first()
+        if all(int(limit) < 0 for limit in settings.QUOTAS.values()):
+            return
+        used = usage(project_id)
+        for name, needed in {SIZE_TOTAL: size, STAGE_TOTAL: staging, COUNT_TOTAL: images, COUNT_UPLOADING: uploading}.items():
+            if needed and (free := used[name].free) is not None and needed > free:
+                raise exceeded(name, needed, used[name])
+
+
+def require_growth(image: Image, size: int) -> None:
+    """Raise QuotaExceeded when the image's bytes turned out to be more than was reserved for them, and that is too much.
+
+    Call it in the transaction that makes the image active.
+    """
+    Project.objects.select_for_update().filter(pk=image.owner).first()
+    if settings.QUOTAS[SIZE_TOTAL] < 0:
+        return
+    used = usage(image.owner)[SIZE_TOTAL]
+    reserved = Upload.objects.filter(image=image).values_list("length", flat=True).first()
+    if reserved is None:
+        reserved = Image.objects.filter(pk=image.pk).values_list("size", flat=True).first() or 0
+    others = Usage(used.usage - reserved, used.limit)
+    if size > reserved and size > (others.free or 0):
+        raise exceeded(SIZE_TOTAL, size, others)
+
+
+def budget(project_id: str) -> int:
+    """The most bytes a transfer of unknown length may bring: the size cap, or what the quota leaves if that is less."""
+    free = usage(project_id)[SIZE_TOTAL].free
+    cap = int(settings.IMAGE_SIZE_CAP)
+    return cap if free is None else min(cap, free)
+
+
+def exceeded(name: str, needed: int, used: Usage) -> errors.QuotaExceeded:
+    """The error, in words and numbers."""
+    show = human if name in (SIZE_TOTAL, STAGE_TOTAL) else str
+    return errors.QuotaExceeded(needed=show(needed), used=show(used.usage), limit=show(used.limit), resource=_resource(name), quota=name)
+
+
+def _resource(name: str) -> str:
+    return {
+        SIZE_TOTAL: _("image storage"),
+        STAGE_TOTAL: _("staging space"),
+        COUNT_TOTAL: _("images"),
+        COUNT_UPLOADING: _("running uploads"),
+    }[name]
+
+
+def human(size: int) -> str:
+    """1536 → "1.5 KiB"."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if value == int(value) or value >= 100 else f"{value:.1f} {unit}"
+
+
+def require_size(size: int) -> None:
+    """Raise TooLarge for a file over the cap."""
+    if size > settings.IMAGE_SIZE_CAP:
+        raise errors.TooLarge(size=human(size), limit=human(settings.IMAGE_SIZE_CAP))
+
+
+def require_space(size: int, store_name: str | None = None) -> None:
+    """Raise StorageFull unless `size` bytes fit into staging, or into the store when one is named."""
+    free = stores.get(store_name).usage()[1] if store_name else staging_free()
+    if size > free:
+        raise errors.StorageFull(needed=human(size), free=human(free))
+
+
+def staging_free() -> int:
+    settings.STAGING.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return free_space(settings.STAGING)
+
+
+def preflight(ctx: RequestContext, *, size: int, virtual_size: int | None = None, target_format: str | None = None) -> Preflight:
+    """Whether a file of `size` bytes would be taken, before a byte of it is sent."""
+    used = usage(ctx.project_id or "")
+    result = max(size, virtual_size or 0) if target_format == "raw" else size
+    store_free, stage_free = stores.default_store().usage()[1], staging_free()
+    # Sent file and converted file lie beside each other for a while, on the same disk unless the administrator parted them.
+    needed = size + (result if target_format else 0)
+    free = min(store_free, stage_free)
+    problems = []
+    cap = settings.IMAGE_SIZE_CAP
+    for bytes_, what in ((size, _("The file")), (virtual_size or 0, _("The virtual disk"))):
+        if bytes_ > cap:
+            problems.append(
+                _("%(what)s has %(size)s; at most %(limit)s are allowed.") % {"what": what, "size": human(bytes_), "limit": human(cap)}
+            )
+    for name, wanted in ((SIZE_TOTAL, size), (STAGE_TOTAL, size), (COUNT_UPLOADING, 1)):
+        left = used[name].free
+        if left is not None and wanted > left:
+            problems.append(str(exceeded(name, wanted, used[name])))
+    if needed > free:
+        problems.append(_("%(needed)s are needed and %(free)s are free on the disk.") % {"needed": human(needed), "free": human(free)})
+    return Preflight(not problems, problems, free, used[SIZE_TOTAL], used[STAGE_TOTAL], cap, needed)

@@ -1,0 +1,216 @@
+"""tus uploads: begin, find, complete, drop. The bytes themselves are images.transfer's business."""
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from dashboard.core import errors
+from dashboard.core.context import RequestContext
+from dashboard.jobs import services as jobs
+from dashboard.jobs.models import Status as JobStatus
+from images import policy
+from images.models import Image, Upload, Visibility
+from images.services import quotas
+from images.states import LIFECYCLE, Status
+from images.uploads import staging
+
+if TYPE_CHECKING:
+    from dashboard.jobs.models import Job
+
+
+def create(
+    ctx: RequestContext,
+    image: Image,
+    *,
+    length: int,
+    filename: str,
+    metadata: str = "",
+    target_format: str | None = None,
+    expected: dict[str, str] | None = None,
+) -> tuple[Upload, str]:
+    """Begin an upload of `length` bytes into a queued image; returns it with its grant, which is not kept in clear.
+
+    `expected` is {"algo", "value"}: a checksum to verify before anything else is done with the file.
+    """
+    policy.require(ctx, "upload_image", image)
+    require_formats(image)
+    quotas.require_size(length)
+    quotas.require_space(length)
+    grant = secrets.token_urlsafe(32)
+    with transaction.atomic():
+        quotas.require_room(image.owner, size=length, staging=length, uploading=1)
+        LIFECYCLE.move(image, Status.UPLOADING, only_from=[Status.QUEUED])
+        upload_id = uuid.uuid4()
+        arguments = {
+            "method": "tus",
+            "upload": str(upload_id),
+            "target_format": target_format,
+            "expected": expected,
+            "filename": filename,
+        }
+        job = _open_job(ctx, image, length, arguments)
+        upload = Upload.objects.create(
+            id=upload_id,
+            image=image,
+            job=job,
+            project_id=ctx.project_id or "",
+            user_id=ctx.user_id,
+            grant=_digest(grant),
+            length=length,
+            metadata=metadata,
+            filename=filename[:255],
+            expires_at=_expiry(),
+        )
+    _tell(image)
+    return upload, grant
+
+
+def _open_job(ctx: RequestContext, image: Image, length: int, arguments: dict[str, Any]) -> "Job":
+    verify, convert = arguments["expected"], arguments["target_format"]
+    plan = ["send", *(["verify"] if verify else []), "inspect", *(["convert"] if convert else []), "hash", "store", "activate"]
+    return jobs.open_job(
+        ctx,
+        "images.import",
+        title=image.name or arguments["filename"],
+        subject_type="image",
+        subject_id=image.id,
+        plan=plan,
+        total=length,
+        arguments=arguments,
+        everyone=image.visibility == Visibility.PUBLIC,
+        waiting=True,
+    )
+
+
+def require_formats(image: Image) -> None:
+    """Raise BadRequest while the image does not say what its bytes will be."""
+    if not image.disk_format or not image.container_format:
+        raise errors.BadRequest(_("Properties disk_format, container_format must be set prior to saving data."))
+
+
+def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None = None) -> Upload:
+    """The upload, for its creator in its project or the holder of its grant; NotFound for everybody else.
+
+    A grant outlives the login, but not the person's account nor the role on the project.
+    """
+    try:
+        key = uuid.UUID(str(upload_id))
+    except ValueError:
+        raise _unknown() from None
+    uploads = Upload.objects.select_related("image", "job")
+    upload = uploads.filter(pk=key).first()
+    if upload is None or (upload.expires_at <= timezone.now() and not upload.complete):
+        raise _unknown()
+    if grant and hmac.compare_digest(_digest(grant), upload.grant):
+        ctx = _context_of(upload)
+    elif ctx is None or not uploads.filter(pk=key).visible_to(ctx).exists():
+        raise _unknown()
+    if not policy.allows(ctx, "upload_image", upload.image):
+        raise _unknown()
+    return upload
+
+
+def _context_of(upload: Upload) -> RequestContext:
+    from dashboard.identity import services as identity
+    from dashboard.identity.models import Project, User
+
+    user = User.objects.filter(pk=upload.user_id).first()
+    project = Project.objects.filter(pk=upload.project_id).first()
+    if user is None or project is None:
+        raise _unknown()
+    try:
+        return identity.context_for(user, project)
+    except errors.Unauthenticated:
+        raise _unknown() from None
+
+
+def _unknown() -> errors.NotFound:
+    return errors.NotFound(_("There is no such upload."))
+
+
+def keep(upload: Upload) -> Upload:
+    """Bytes have come: it expires later."""
+    upload.expires_at = _expiry()
+    Upload.objects.filter(pk=upload.pk).update(expires_at=upload.expires_at)
+    return upload
+
+
+def inspected(upload: Upload) -> None:
+    """The first MiB was judged and let pass."""
+    upload.inspected = True
+    Upload.objects.filter(pk=upload.pk).update(inspected=True)
+
+
+def complete(upload: Upload) -> None:
+    """Every byte is there: hand the file to the import job. Once only, however often it is called."""
+    with transaction.atomic():
+        if Upload.objects.filter(pk=upload.pk, complete=False).update(complete=True):
+            upload.complete = True
+            jobs.start(upload.job)
+
+
+def terminate(upload: Upload) -> None:
+    """The sender gave it up: image back to queued, nothing left. A complete upload belongs to its job: Conflict."""
+    if upload.complete:
+        raise errors.Conflict(_("The file is complete and being processed; cancel that work instead."))
+    drop(upload, JobStatus.CANCELLED, _("The upload was given up."))
+
+
+def fail(upload: Upload, reason: str) -> None:
+    """The bytes cannot be used: image back to queued with the reason kept, nothing left."""
+    drop(upload, JobStatus.FAILED, reason)
+
+
+def drop(upload: Upload, status: str, message: str) -> None:
+    """End the upload, its job with `status`; harmless when another was faster. Removes the file last."""
+    with transaction.atomic():
+        removed, _rows = Upload.objects.filter(pk=upload.pk).delete()
+        if removed:
+            upload.job.refresh_from_db()
+            jobs.finish(upload.job, status, message)
+            back_to_queued(upload.image, Status.UPLOADING)
+    if removed:
+        staging.remove(upload.pk)
+        _tell(upload.image)
+
+
+def back_to_queued(image: Image, *only_from: str) -> bool:
+    """Return the image to queued, size and virtual size cleared; False when it was not (any more) in that state."""
+    try:
+        LIFECYCLE.move(image, Status.QUEUED, only_from=only_from, size=None, virtual_size=None)
+    except errors.InvalidTransition:
+        return False
+    return True
+
+
+def expire() -> int:
+    """Drop what has not had a byte for VITRINE_UPLOAD_EXPIRY seconds. Returns how many."""
+    stale = Upload.objects.filter(complete=False, expires_at__lte=timezone.now()).select_related("image", "job")
+    count = 0
+    for upload in stale:
+        fail(upload, _("No bytes came for %(days)d days; the upload was dropped.") % {"days": settings.UPLOAD_EXPIRY // 86400})
+        count += 1
+    return count
+
+
+def _tell(image: Image) -> None:
+    """Have everyone who may see the image fetch it again."""
+    from images import live
+
+    live.changed(image)
+
+
+def _digest(grant: str) -> str:
+    return hashlib.sha256(grant.encode()).hexdigest()
+
+
+def _expiry() -> datetime:
+    return timezone.now() + timedelta(seconds=settings.UPLOAD_EXPIRY)

@@ -1,0 +1,84 @@
+"""Staging: files on their way in, named by the upload's or the image's id. The size of the file is the offset, nothing else.
+
+Everything here blocks (removing a large file takes a while): call it from a thread, never on the event loop.
+"""
+
+import os
+from pathlib import Path
+from uuid import UUID
+
+from django.conf import settings
+
+from images.stores import sparse
+
+_APPEND = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def directory() -> Path:
+    """The staging directory, made when it is not there."""
+    root = Path(settings.STAGING)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return root
+
+
+def path(owner: UUID | str) -> Path:
+    """The file of an upload or image, by its id."""
+    return directory() / str(UUID(str(owner)))
+
+
+def size(owner: UUID | str) -> int:
+    """How many bytes are there; 0 when there is no file."""
+    try:
+        return path(owner).stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def remove(owner: UUID | str) -> None:
+    """Drop the file, and the ones made beside it (its name with a suffix)."""
+    file = path(owner)
+    for found in [file, *file.parent.glob(f"{file.name}.*")]:
+        found.unlink(missing_ok=True)
+
+
+def free() -> int:
+    """Bytes free on the disk of staging."""
+    return sparse.free_space(directory())
+
+
+class Appender:
+    """A staging file open for appending. Also a source for the inspector (size, path, pread)."""
+
+    def __init__(self, owner: UUID | str) -> None:
+        self.path: Path | None = path(owner)
+        with sparse.full_is_refused(directory()):
+            self._fd = os.open(path(owner), _APPEND, 0o600)
+            if not os.fstat(self._fd).st_size:
+                sparse.fsync_directory(directory())
+        self.size = os.fstat(self._fd).st_size
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def append(self, data: bytes) -> None:
+        """Write at the end; runs of zeros stay holes."""
+        with sparse.full_is_refused(directory(), len(data)):
+            sparse.pwrite(self._fd, data, self.size)
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Make what was appended durable: from here on `size` may be told to the outside."""
+        with sparse.full_is_refused(directory()):
+            os.ftruncate(self._fd, self.size)  # a trailing run of zeros was left out
+            os.fdatasync(self._fd)
+
+    def truncate(self, size: int) -> None:
+        """Throw away what was appended beyond `size`."""
+        os.ftruncate(self._fd, size)
+        self.size = size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, max(0, min(length, self.size - offset)), offset)
+
+    def close(self) -> None:
+        os.close(self._fd)
