@@ -1,0 +1,1 @@
+"""Forms of the room: creating an image, editing one."""

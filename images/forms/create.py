@@ -1,0 +1,201 @@
+"""The form that makes an image, and its first half: where the bytes come from."""
+
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from django import forms
+from django.conf import settings
+from django.core.validators import URLValidator
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from dashboard.core import policy, qemu_img
+from dashboard.core.context import RequestContext
+from images.forms import checksum
+from images.models import Visibility
+
+FILE, URL = "file", "url"
+TARGETS = ("raw", "qcow2")
+SUFFIXES = {
+    "qcow2": "qcow2", "qcow": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx", "vhd": "vhd", "vpc": "vhd",
+    "iso": "iso", "raw": "raw", "luks": "luks",
+}  # fmt: skip
+ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "i686", "armv7l")
+FORMAT_NAMES = {
+    "qcow2": "QCOW2 – QEMU", "raw": "Raw", "vmdk": "VMDK – VMware", "vdi": "VDI – VirtualBox", "vhdx": "VHDX – Hyper-V",
+    "vhd": "VHD – Virtual PC, Azure", "iso": "ISO – optical disc", "luks": "LUKS – encrypted", "ploop": "Ploop – Virtuozzo",
+    "ami": "AMI – Amazon machine", "ari": "ARI – Amazon ramdisk", "aki": "AKI – Amazon kernel",
+}  # fmt: skip
+# What each choice means for the person, in one line.
+VISIBILITY_HELP: dict[str, Promise] = {
+    Visibility.PRIVATE: _("Only this project sees it."),
+    Visibility.SHARED: _("Only this project, and the projects you share it with."),
+    Visibility.COMMUNITY: _("Everyone may use it by its id; it stays out of other projects’ lists."),
+    Visibility.PUBLIC: _("Everyone sees it in their list."),
+}
+
+
+def suffix_format(name: str) -> str | None:
+    """The disk format a file name's suffix stands for; None when it tells nothing (.img, .bin)."""
+    return SUFFIXES.get(name.rsplit(".", 1)[-1].lower()) if "." in name else None
+
+
+def url_filename(url: str) -> str:
+    return unquote(urlsplit(url).path).rstrip("/").rsplit("/", 1)[-1]
+
+
+class SourceForm(forms.Form):
+    """Where an image's bytes come from: a file of this computer, sent after the form, or an address the server fetches.
+
+    `filename` and `length` are filled in by the page's script for the file it is about to send.
+    """
+
+    source = forms.ChoiceField(choices=[(FILE, _("Files")), (URL, _("Address"))])
+    url = forms.CharField(
+        label=_("Address"), required=False, max_length=2000, widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"})
+    )
+    disk_format = forms.ChoiceField(label=_("Format"), required=False)
+    target_format = forms.ChoiceField(label=_("Store as"), required=False)
+    checksum = forms.CharField(
+        label=_("Checksum"),
+        required=False,
+        max_length=65536,
+        widget=forms.Textarea(attrs={"rows": 1, "class": "font-monospace", "spellcheck": "false"}),
+        help_text=_("Optional. The md5, sha256 or sha512 sum, or a line of a SHA256SUMS file; the image is refused if it does not match."),
+    )
+    filename = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
+    length = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, ctx: RequestContext, **kwargs: Any) -> None:
+        self.ctx = ctx
+        super().__init__(*args, **kwargs)
+        self.can_convert = qemu_img.available()
+        formats = [(f, FORMAT_NAMES.get(f, f.upper())) for f in FORMAT_NAMES if f in settings.DISK_FORMATS]
+        formats += [(f, f.upper()) for f in settings.DISK_FORMATS if f not in FORMAT_NAMES]
+        self._choices("disk_format", [("", _("Recognised from the file")), *formats])
+        targets = [(t, FORMAT_NAMES[t]) for t in TARGETS if t in settings.DISK_FORMATS] if self.can_convert else []
+        self._choices("target_format", [("", _("As it is")), *targets])
+        if not self.can_convert:
+            self.fields["target_format"].disabled = True
+            self.fields["target_format"].help_text = _("Conversion is switched off: qemu-img is not installed on the server.")
+
+    def _choices(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    @property
+    def from_url(self) -> bool:
+        return bool(self.cleaned_data.get("source") == URL)
+
+    @property
+    def expected(self) -> dict[str, str] | None:
+        """The checksum to verify, as {"algo", "value"}."""
+        value: dict[str, str] | None = self.cleaned_data.get("expected")
+        return value
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if data.get("source") == URL:
+            self._clean_url(data)
+        elif data.get("source") == FILE:
+            self._clean_file(data)
+        try:
+            data["expected"] = checksum.parse(data.get("checksum", ""), data.get("filename", ""))
+        except forms.ValidationError as error:
+            self.add_error("checksum", error)
+        return data
+
+    def _clean_url(self, data: dict[str, Any]) -> None:
+        url = data["url"] = data.get("url", "").strip()
+        if not url:
+            self.add_error("url", _("Give the address of the file."))
+            return
+        try:
+            URLValidator(schemes=["http", "https"])(url)
+        except forms.ValidationError:
+            self.add_error("url", _("This is not an address of a file; it should read https://host/path/file.qcow2."))
+            return
+        data["filename"] = url_filename(url)
+        data["disk_format"] = data.get("disk_format") or suffix_format(data["filename"])
+        if not data["disk_format"]:
+            self.add_error("disk_format", _("The address does not tell the format; choose it."))
+
+    def _clean_file(self, data: dict[str, Any]) -> None:
+        if data.get("length") is None:
+            self.add_error(None, _("Choose a file. Sending one needs JavaScript; without it, give an address instead."))
+        elif data["length"] == 0:
+            self.add_error(None, _("“%(name)s” is empty.") % {"name": data.get("filename")})
+        data["disk_format"] = data.get("disk_format") or "raw"
+
+
+class CreateForm(SourceForm):
+    """Everything asked for when an image is made."""
+
+    name = forms.CharField(label=_("Name"), required=False, max_length=255, help_text=_("Empty: the file’s name without its suffix."))
+    description = forms.CharField(label=_("Description"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
+    architecture = forms.CharField(
+        label=_("Architecture"), required=False, max_length=255, widget=forms.TextInput(attrs={"list": "architectures"})
+    )
+    min_disk = forms.IntegerField(
+        label=_("Minimum disk (GiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("The smallest disk a guest may have.")
+    )
+    min_ram = forms.IntegerField(label=_("Minimum memory (MiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0: any."))
+    visibility = forms.ChoiceField(label=_("Visibility"), choices=Visibility.choices, initial=Visibility.PRIVATE, widget=forms.RadioSelect)
+    protected = forms.BooleanField(label=_("Protected"), required=False, help_text=_("Nobody can delete it until this is taken off."))
+    tags = forms.CharField(label=_("Tags"), required=False, max_length=4000, help_text=_("Separated by commas."))
+    PROPERTIES: ClassVar = ("description", "architecture")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("source", FILE)
+        self.visibilities = [
+            {"value": v.value, "label": v.label, "help": VISIBILITY_HELP[v], "reason": self._refusal(v), "id": f"id_visibility_{v.value}"}
+            for v in Visibility
+        ]
+
+    def _refusal(self, visibility: Visibility) -> str:
+        """Why this visibility may not be chosen; empty when it may."""
+        rule = {Visibility.PUBLIC: "publicize_image", Visibility.COMMUNITY: "communitize_image"}.get(visibility)
+        target = {"owner": self.ctx.project_id, "project_id": self.ctx.project_id, "visibility": visibility.value}
+        return "" if rule is None or policy.allows(self.ctx, rule, target) else policy.why(rule)
+
+    def clean_visibility(self) -> str:
+        value = str(self.cleaned_data["visibility"])
+        if reason := self._refusal(Visibility(value)):
+            raise forms.ValidationError(reason)
+        return value
+
+    def clean_tags(self) -> list[str]:
+        tags = list(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
+        if long := [tag for tag in tags if len(tag) > 255]:
+            raise forms.ValidationError(_("The tag “%(tag)s…” is longer than 255 characters.") % {"tag": long[0][:20]})
+        return tags
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if not data.get("name"):
+            data["name"] = _stem(data.get("filename", ""))
+        return data
+
+    def image_fields(self) -> dict[str, Any]:
+        """The keywords of `catalogue.create`."""
+        data = self.cleaned_data
+        disk_format = data["disk_format"]
+        return {
+            "name": data["name"],
+            "visibility": data["visibility"],
+            "protected": data["protected"],
+            "disk_format": disk_format,
+            "container_format": disk_format if disk_format in {"ami", "ari", "aki"} else "bare",
+            "min_disk": data["min_disk"] or 0,
+            "min_ram": data["min_ram"] or 0,
+            "tags": data["tags"],
+            "properties": {name: data[name] for name in self.PROPERTIES if data[name]},
+        }
+
+
+def _stem(filename: str) -> str:
+    """The file's name without the suffix of a disk format."""
+    stem, dot, suffix = filename.rpartition(".")
+    return stem if dot and stem and suffix.lower() in {*SUFFIXES, "img", "bin"} else filename
