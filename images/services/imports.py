@@ -1,0 +1,302 @@
+"""The import journey: bytes arrive, are verified, inspected, converted, hashed, stored, and the image becomes active.
+
+Whatever goes wrong on the way, the image is `queued` again, nothing is left in staging, and the job keeps the reason.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from dashboard.core import qemu_img
+from dashboard.core.context import RequestContext
+from dashboard.core.errors import BadRequest, Conflict, Gone
+from dashboard.jobs import services as jobs
+from dashboard.jobs.models import Job
+from images import live, policy
+from images.imports import addresses, glance_direct, steps, tus, web_download
+from images.imports.steps import File
+from images.models import Image, ImageLocation, Upload, Visibility
+from images.services import blobs, quotas, uploads
+from images.states import BUSY, LIFECYCLE, Status
+from images.uploads import staging
+
+log = logging.getLogger(__name__)
+HEX = frozenset("0123456789abcdef")
+DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+
+
+# -- beginning -------------------------------------------------------------------------------------------------------
+def start(
+    ctx: RequestContext,
+    image: Image,
+    method: Mapping[str, Any],
+    *,
+    target_format: str | None = None,
+    expected: Mapping[str, str] | None = None,
+    stores: Sequence[str] | None = None,
+) -> Job:
+    """Begin an import: {"name": "web-download", "uri": …} into a queued image, {"name": "glance-direct"} of staged data.
+
+    `expected` is {"algo", "value"}: a checksum to verify first.
+    """
+    policy.require(ctx, "modify_image", image)
+    name = str(method.get("name", ""))
+    if name not in settings.IMPORT_METHODS:
+        raise BadRequest(_("Unknown import method name '{name}'."), name=name[:80])
+    uploads.require_formats(image)
+    arguments = {
+        "method": name,
+        "target_format": _target(target_format),
+        "expected": _expected(expected),
+        "store": _store(stores),
+    }
+    if name == "web-download":
+        arguments["uri"] = addresses.check(addresses.parse(method.get("uri"))).url
+    job = _begin(ctx, image, name, arguments)
+    live.changed(image)
+    return job
+
+
+def _begin(ctx: RequestContext, image: Image, name: str, arguments: dict[str, Any]) -> Job:
+    came_from = Status.QUEUED if name == "web-download" else Status.UPLOADING
+    with transaction.atomic():
+        if name == "web-download":
+            quotas.require_room(image.owner, size=1, staging=1, uploading=1)
+        elif Upload.objects.filter(image=image).exists():
+            raise Conflict(_("Data is still being sent to this image by a resumable upload."))
+        LIFECYCLE.move(image, Status.IMPORTING, only_from=[came_from])
+        if name == "glance-direct":
+            glance_direct.fetch(image)
+        job = jobs.open_job(
+            ctx,
+            "images.import",
+            title=image.name or str(image.pk),
+            subject_type="image",
+            subject_id=image.pk,
+            plan=plan(arguments),
+            arguments=arguments,
+            everyone=image.visibility == Visibility.PUBLIC,
+        )
+        jobs.start(job)
+    return job
+
+
+def plan(arguments: Mapping[str, Any]) -> list[str]:
+    """The steps such an import will take, in order."""
+    first = {"web-download": ["download"], "tus": ["send"]}.get(arguments["method"], [])
+    verify = ["verify"] if arguments.get("expected") else []
+    convert = ["convert"] if arguments.get("target_format") else []
+    return [*first, *verify, "inspect", *convert, "hash", "store", "activate"]
+
+
+def _target(name: str | None) -> str | None:
+    if name and name not in qemu_img.TARGETS:
+        raise BadRequest(_("Images cannot be converted to '{name}'."), name=name[:40])
+    return name or None
+
+
+def _expected(given: Mapping[str, str] | None) -> dict[str, str] | None:
+    if not given:
+        return None
+    algo, value = str(given.get("algo", "")).lower(), str(given.get("value", "")).strip().lower()
+    if len(value) != DIGITS.get(algo) or not HEX.issuperset(value):
+        raise BadRequest(_("The checksum to verify is not one of {known} in hexadecimal digits."), known=", ".join(DIGITS))
+    return {"algo": algo, "value": value}
+
+
+def _store(names: Sequence[str] | None) -> str | None:
+    for name in names or ():
+        if name not in settings.STORES:
+            raise Conflict(_("The store '{name}' is not known here."), name=str(name)[:80])
+    if names and len(names) > 1:
+        raise BadRequest(_("An image is kept in one store; choose one."))
+    return names[0] if names else None
+
+
+# -- running ---------------------------------------------------------------------------------------------------------
+def run(job_id: object) -> None:
+    """Do the work of an import job; harmless when another worker does it or it is done. Called by the task."""
+    job = Job.objects.filter(pk=str(job_id)).first()
+    if job is None:
+        return
+    try:
+        with jobs.running(job_id) as progress:
+            _run(progress)
+    except jobs.Taken:
+        return
+    _tell(job.subject_id)
+
+
+def _run(progress: jobs.Progress) -> None:
+    job = progress.job
+    image = Image.objects.alive().filter(pk=job.subject_id).first()
+    try:
+        progress.check()
+        if image is None:
+            raise Gone(_("The image was deleted."))
+        if image.status == Status.ACTIVE and ImageLocation.objects.filter(image=image).exists():
+            _remove_files(job)  # the worker before us died after its last step
+            return
+        _journey(job, image, progress)
+        _remove_files(job)
+    except jobs.Taken:
+        raise
+    except Exception:
+        _undo(job)
+        raise
+
+
+def _journey(job: Job, image: Image, progress: jobs.Progress) -> None:
+    if image.status != Status.IMPORTING:
+        LIFECYCLE.move(image, Status.IMPORTING, only_from=[Status.UPLOADING])
+        live.changed(image)
+    owner = _fetch(job, image, progress)
+    file = File(owner, staging.path(owner), image.disk_format or "", image.container_format or "")
+    if expected := job.arguments.get("expected"):
+        steps.verify(file, expected, progress)
+    file = steps.examine(file, progress)
+    target = job.arguments.get("target_format")
+    if target and steps.wants_conversion(file, target):
+        file = steps.convert(image, file, target, progress)
+    stored = steps.store(image, file, job.arguments.get("store"), progress)
+    steps.activate(job, image, file, stored, progress)
+
+
+def _fetch(job: Job, image: Image, progress: jobs.Progress) -> UUID:
+    match job.arguments.get("method"):
+        case "web-download":
+            return web_download.fetch(job, image, progress)
+        case "tus":
+            return tus.fetch(job, image)
+        case _:
+            return glance_direct.fetch(image)
+
+
+def _owner(job: Job) -> str:
+    return str(job.arguments.get("upload") or job.subject_id)
+
+
+def _remove_files(job: Job) -> None:
+    staging.remove(_owner(job))
+
+
+def _undo(job: Job) -> None:
+    """Image back to queued, upload and files gone, whatever state they were in."""
+    try:
+        with transaction.atomic():
+            image = Image.objects.alive().filter(pk=job.subject_id).first()
+            Upload.objects.filter(job=job).delete()
+            if image is not None:
+                uploads.back_to_queued(image, *BUSY)
+    finally:
+        try:
+            _remove_files(job)
+        except OSError:
+            log.exception("Staging files of job %s could not be removed; the sweep tries again.", job.pk)
+
+
+def _tell(image_id: str) -> None:
+    image = Image.objects.filter(pk=image_id).first()
+    if image is not None:
+        live.changed(image)
+
+
+def interrupted(job_id: object) -> None:
+    """Clean up after a direct upload whose server died or which was cancelled before it began. Called by the task."""
+    job = Job.objects.filter(pk=str(job_id)).first()
+    if job is None:
+        return
+    try:
+        with jobs.running(job_id) as progress:
+            _undo(progress.job)
+            progress.check()
+            raise Conflict(_("The server stopped while the data was arriving. Send it again."))
+    except jobs.Taken:
+        return
+    _tell(job.subject_id)
+
+
+# -- what people do with it ------------------------------------------------------------------------------------------
+def retry(ctx: RequestContext, image: Image) -> Job:
+    """Fetch again from the same address with the same wishes; a file that was sent must be chosen again: Conflict."""
+    job = jobs.latest_for("image", [image.pk]).get(str(image.pk))
+    if job is None or job.is_live:
+        raise Conflict(_("Nothing failed that could be tried again."))
+    if job.arguments.get("method") != "web-download":
+        policy.require(ctx, "modify_image", image)
+        raise Conflict(_("The file has to be sent again: choose it once more."))
+    return start(
+        ctx,
+        image,
+        {"name": "web-download", "uri": job.arguments["uri"]},
+        target_format=job.arguments.get("target_format"),
+        expected=job.arguments.get("expected"),
+        stores=[job.arguments["store"]] if job.arguments.get("store") else None,
+    )
+
+
+def cancel(ctx: RequestContext, image: Image) -> Job:
+    """Stop what is being done with the image; its record stays, queued."""
+    job = jobs.latest_for("image", [image.pk]).get(str(image.pk))
+    if job is None or not job.is_live:
+        raise Conflict(_("Nothing is running."))
+    return jobs.cancel(ctx, job)
+
+
+def throw_away(ctx: RequestContext, image: Image) -> None:
+    """Delete the record of an image that never got its data, and whatever is under way for it."""
+    from images.services import catalogue
+
+    if image.status != Status.QUEUED and image.status not in BUSY:
+        raise Conflict(_("The image has its data; delete it instead."))
+    catalogue.delete(ctx, image)
+
+
+# -- tidying ---------------------------------------------------------------------------------------------------------
+def sweep() -> int:
+    """Remove what nobody refers to any more: expired uploads, blobs of dead writers, files in staging. Returns how many."""
+    return uploads.expire() + blobs.sweep() + _sweep_staging() + _sweep_images()
+
+
+def _sweep_staging() -> int:
+    removed = 0
+    # Files first, rows after: a row is always written before its file, so what is seen here and has no row is left over.
+    for name in {file.name.partition(".")[0] for file in staging.directory().iterdir()}:
+        try:
+            owner = UUID(name)
+        except ValueError:
+            continue
+        if not _is_needed(owner):
+            staging.remove(owner)
+            removed += 1
+    return removed
+
+
+def _is_needed(owner: UUID) -> bool:
+    staged = Image.objects.filter(pk=owner, status__in=[Status.UPLOADING, Status.IMPORTING])
+    at_work = Job.objects.live().filter(kind__startswith="images.")
+    return (
+        Upload.objects.filter(pk=owner).exists()
+        or staged.exists()
+        or at_work.filter(subject_type="image", subject_id=str(owner)).exists()
+        or at_work.filter(arguments__upload=str(owner)).exists()
+    )
+
+
+def _sweep_images() -> int:
+    """Images said to be at work that no job works for: back to queued. Staged data waits for its import as long as it likes."""
+    returned = 0
+    settled = timezone.now() - timedelta(seconds=60)
+    for image in Image.objects.filter(status__in=[Status.SAVING, Status.IMPORTING], updated_at__lt=settled):
+        if not Job.objects.of("image", image.pk).live().exists() and uploads.back_to_queued(image, image.status):
+            staging.remove(image.pk)
+            live.changed(image)
+            returned += 1
+    return returned
