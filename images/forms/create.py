@@ -6,12 +6,12 @@ from urllib.parse import unquote, urlsplit
 from django import forms
 from django.conf import settings
 from django.core.validators import URLValidator
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from dashboard.core import policy, qemu_img
+from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
 from images.forms import checksum
+from images.forms.edit import ARCHITECTURES, visibility_choices
 from images.models import Visibility
 
 FILE, URL = "file", "url"
@@ -20,19 +20,11 @@ SUFFIXES = {
     "qcow2": "qcow2", "qcow": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx", "vhd": "vhd", "vpc": "vhd",
     "iso": "iso", "raw": "raw", "luks": "luks",
 }  # fmt: skip
-ARCHITECTURES = ("x86_64", "aarch64", "ppc64le", "s390x", "riscv64", "i686", "armv7l")
 FORMAT_NAMES = {
     "qcow2": "QCOW2 – QEMU", "raw": "Raw", "vmdk": "VMDK – VMware", "vdi": "VDI – VirtualBox", "vhdx": "VHDX – Hyper-V",
     "vhd": "VHD – Virtual PC, Azure", "iso": "ISO – optical disc", "luks": "LUKS – encrypted", "ploop": "Ploop – Virtuozzo",
     "ami": "AMI – Amazon machine", "ari": "ARI – Amazon ramdisk", "aki": "AKI – Amazon kernel",
 }  # fmt: skip
-# What each choice means for the person, in one line.
-VISIBILITY_HELP: dict[str, Promise] = {
-    Visibility.PRIVATE: _("Only this project sees it."),
-    Visibility.SHARED: _("Only this project, and the projects you share it with."),
-    Visibility.COMMUNITY: _("Everyone may use it by its id; it stays out of other projects’ lists."),
-    Visibility.PUBLIC: _("Everyone sees it in their list."),
-}
 
 
 def suffix_format(name: str) -> str | None:
@@ -149,21 +141,13 @@ class CreateForm(SourceForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial.setdefault("source", FILE)
-        self.visibilities = [
-            {"value": v.value, "label": v.label, "help": VISIBILITY_HELP[v], "reason": self._refusal(v), "id": f"id_visibility_{v.value}"}
-            for v in Visibility
-        ]
-
-    def _refusal(self, visibility: Visibility) -> str:
-        """Why this visibility may not be chosen; empty when it may."""
-        rule = {Visibility.PUBLIC: "publicize_image", Visibility.COMMUNITY: "communitize_image"}.get(visibility)
-        target = {"owner": self.ctx.project_id, "project_id": self.ctx.project_id, "visibility": visibility.value}
-        return "" if rule is None or policy.allows(self.ctx, rule, target) else policy.why(rule)
+        self.visibilities = visibility_choices(self.ctx)
+        self.architectures = ARCHITECTURES
 
     def clean_visibility(self) -> str:
         value = str(self.cleaned_data["visibility"])
-        if reason := self._refusal(Visibility(value)):
-            raise forms.ValidationError(reason)
+        if refused := next((choice.refused for choice in self.visibilities if choice.value == value), ""):
+            raise forms.ValidationError(refused)
         return value
 
     def clean_tags(self) -> list[str]:

@@ -19,7 +19,7 @@ from dashboard.core.http import Request, add_toast, page, redirect, wants_partia
 from dashboard.identity.decorators import signed_in
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Job
-from images.forms.create import ARCHITECTURES, CreateForm, SourceForm
+from images.forms.create import CreateForm, SourceForm
 from images.models import Image
 from images.services import catalogue, imports, quotas, uploads
 from images.states import Status
@@ -32,7 +32,7 @@ MOST_FILES = 100  # one pre-flight question; more are asked in pieces by nobody
 def create(request: Request) -> HttpResponse:
     """A new image from a file or an address."""
     if request.method == "GET":
-        return page(request, "images/create.html", _create_context(CreateForm(ctx=request.ctx)))
+        return page(request, "images/create.html", {"form": CreateForm(ctx=request.ctx)})
     form = CreateForm(request.POST, ctx=request.ctx)
 
     def make() -> HttpResponse:
@@ -40,7 +40,7 @@ def create(request: Request) -> HttpResponse:
             image = catalogue.create(request.ctx, **form.image_fields())
             return _attach(request, form, image, _("“%(name)s” is being fetched.") % {"name": image})
 
-    return _answer(request, form, make, lambda status: page(request, "images/create.html", _create_context(form), status=status))
+    return _answer(request, form, make, lambda status: page(request, "images/create.html", {"form": form}, status=status))
 
 
 @require_http_methods(["GET", "POST"])
@@ -167,10 +167,6 @@ def _answer(
         return again(status)
     wrong = {name or "": [str(m) for m in messages] for name, messages in form.errors.items()}
     return JsonResponse({"errors": wrong, "message": " ".join(m for messages in wrong.values() for m in messages)}, status=status)
-
-
-def _create_context(form: CreateForm) -> dict[str, Any]:
-    return {"form": form, "architectures": ARCHITECTURES}
 
 
 def _state(image: Image) -> dict[str, Any]:

@@ -12,20 +12,21 @@ import { text } from "./units.js";
 const AT_ONCE = 2;
 const NOWHERE = "00000000-0000-0000-0000-000000000000";
 const root = document.getElementById("upload-tray");
+const page = root?.querySelector("[data-tray]")?.dataset; // the page's addresses, and whose page it is
 const vitrine = (window.vitrine ??= {});
 const transfers = new Map();
 
 function addresses() {
-  const to = (name) => (image) => root.dataset[name].replace(NOWHERE, image);
-  return { detail: to("detail"), upload: to("upload"), cancel: to("cancel"), throwAway: to("throwAway"), login: root.dataset.login };
+  const to = (name) => (image) => page[name].replace(NOWHERE, image);
+  return { detail: to("detail"), upload: to("upload"), cancel: to("cancel"), throwAway: to("throwAway"), login: page.login };
 }
 
 /** POST a form as the page would; the answer's JSON, with `ok` and `status`. */
 export async function post(url, fields = {}) {
-  const body = new URLSearchParams({ csrfmiddlewaretoken: root.querySelector("[name=csrfmiddlewaretoken]").value, ...fields });
+  const token = JSON.parse(document.body.getAttribute("hx-headers"));
   try {
-    const answer = await fetch(url, { method: "POST", body, headers: { Accept: "application/json" } });
-    if (answer.redirected && new URL(answer.url).pathname === root.dataset.login) return { ok: false, status: 401, message: text("state-signin") };
+    const answer = await fetch(url, { method: "POST", body: new URLSearchParams(fields), headers: { ...token, Accept: "application/json" } });
+    if (answer.redirected && new URL(answer.url).pathname === page.login) return { ok: false, status: 401, message: text("state-signin") };
     const said = await answer.text();
     const json = (() => { try { return JSON.parse(said); } catch { return {}; } })();
     return { ...json, message: json.message ?? sentence(said), ok: answer.ok, status: answer.status };
@@ -35,7 +36,7 @@ export async function post(url, fields = {}) {
 }
 
 function start() {
-  const user = root.dataset.user;
+  const { user } = page;
   const urls = addresses();
   const tray = new Tray(root, press);
 
@@ -149,6 +150,6 @@ async function prepare() {
   for (const form of forms) if (!form.dataset.ready) new SourceForm(form, { post, follow, add: (...args) => vitrine.uploads.add(...args) });
 }
 
-if (root?.dataset.user) start();
+if (page) start();
 prepare();
 document.addEventListener("htmx:load", prepare);
