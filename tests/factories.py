@@ -1,11 +1,14 @@
 """Makers of test data: plain functions with defaults."""
 
 import itertools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dashboard.core.context import RequestContext
 from dashboard.identity import services
 from dashboard.identity.models import Project, User
+
+if TYPE_CHECKING:
+    from images.models import Image
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)
@@ -35,3 +38,18 @@ def make_user(name: str = "", project: Project | None = None, role: str = "membe
 def ctx_for(user: User, project: Project | None) -> RequestContext:
     """What a service receives when `user` acts in `project`."""
     return services.context_for(user, project)
+
+
+def make_image(**overrides: Any) -> "Image":
+    """An image record, active and of project demo unless said otherwise. It has no bytes; `tags` and `properties` are made too."""
+    from images.models import Image, ImageProperty, ImageTag
+
+    tags, properties = overrides.pop("tags", ()), overrides.pop("properties", {})
+    owner = overrides.pop("owner", None) or make_project("demo").id
+    fields = {"name": f"image-{next(_numbers)}", "status": "active", "disk_format": "qcow2", "container_format": "bare", **overrides}
+    if fields["status"] in {"active", "deactivated"}:
+        fields = {"size": 1024, "checksum": "0" * 32, "os_hash_algo": "sha512", "os_hash_value": "0" * 128, **fields}
+    image = Image.objects.create(owner=owner, **fields)
+    ImageTag.objects.bulk_create([ImageTag(image=image, value=tag) for tag in tags])
+    ImageProperty.objects.bulk_create([ImageProperty(image=image, name=name, value=value) for name, value in properties.items()])
+    return image

@@ -10,15 +10,17 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from dashboard.core.context import RequestContext
-from dashboard.core.errors import Conflict, Forbidden, NotFound
+from dashboard.core.errors import Conflict, Forbidden, InvalidValue, NotFound
+from dashboard.jobs import live as job_live
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
-from images import policy
+from images import live, policy
 from images.models import Image, ImageProperty, ImageTag, Upload, Visibility
 from images.services import blobs, fields, quotas
 from images.services.actions import Action, actions
 from images.states import LIFECYCLE, Status
+from images.uploads import staging
 
 __all__ = [
     "Action",
@@ -93,7 +95,7 @@ def create(
     }
     image = Image(**{field: fields.check(field, value) for field, value in given.items()})
     if id is not None:
-        image.id = _uuid(id)
+        image.id = _chosen(id)
     if image.owner != ctx.project_id and not policy.allows(ctx, "add_image", image):
         raise Forbidden(_("You are not permitted to create images owned by '%s'.") % fields.shown(image.owner))
     policy.require(ctx, "add_image", image)
@@ -117,7 +119,7 @@ def update(ctx: RequestContext, image: Image, changes: Changes) -> Image:
     values = {field: fields.check(field, value) for field, value in changes.items() if field not in _LISTS}
     with transaction.atomic():
         row = _locked(image)
-        before = _audience(row)
+        before = live.audience(row)
         values = {field: value for field, value in values.items() if getattr(row, field) != value}
         _require_change(ctx, row, values)
         for field, value in values.items():
@@ -142,7 +144,7 @@ def delete(ctx: RequestContext, image: Image) -> None:
         row = _locked(image)
         if row.protected:
             raise Forbidden(_("Image %s is protected and cannot be deleted.") % row.pk)
-        audience = _audience(row)
+        audience = live.audience(row)
         LIFECYCLE.move(row, Status.DELETED, deleted_at=timezone.now())
         row.properties.all().delete()
         row.tags.all().delete()
@@ -200,6 +202,13 @@ def _uuid(value: UUID | str) -> UUID:
     if str(found) != value.lower():  # UUID() also takes braces, urn: and missing dashes
         raise policy.not_found(fields.shown(value))
     return found
+
+
+def _chosen(value: UUID | str) -> UUID:
+    try:
+        return _uuid(value)
+    except NotFound:
+        raise InvalidValue(field="id", reason=_("this must be a UUID.")) from None
 
 
 def _locked(image: Image) -> Image:
@@ -275,8 +284,6 @@ def _switch(image: Image, source: Status, target: Status, refusal: str) -> Image
 
 def _stop_work(ctx: RequestContext, image: Image) -> None:
     """End the image's jobs and take back what was on its way. Who may delete the image may do this, whoever began the work."""
-    from images.uploads import staging
-
     ids = [image.pk, *Upload.objects.filter(image=image).values_list("pk", flat=True)]
     Upload.objects.filter(image=image).delete()
     for job in Job.objects.of("image", image.pk).live():
@@ -284,17 +291,14 @@ def _stop_work(ctx: RequestContext, image: Image) -> None:
         Job.objects.filter(pk=job.pk).update(cancel_requested=True, message=message)
         if job.status in {JobStatus.WAITING, JobStatus.QUEUED}:
             jobs.start(job)
-    transaction.on_commit(lambda: [staging.remove(found) for found in ids], robust=True)
+    transaction.on_commit(lambda: _clear_staging(ids), robust=True)
 
 
-def _audience(image: Image) -> set[str]:
-    from images import live
-
-    return live.audience(image)
+def _clear_staging(ids: Collection[UUID]) -> None:
+    for found in ids:
+        staging.remove(found)
 
 
 def _tell(image: Image, before: Collection[str] = ()) -> None:
     """Have everyone who may see it, or could before, fetch it again."""
-    from dashboard.jobs.live import changed
-
-    changed(f"image.{image.pk}", set(before) | _audience(image))
+    job_live.changed(f"image.{image.pk}", {*before, *live.audience(image)})

@@ -1,8 +1,11 @@
 """Domain errors as JSON faults, in the envelope OpenStack clients read."""
 
+from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -14,19 +17,37 @@ def fault(status: int, message: str, title: str) -> dict[str, Any]:
     return {"error": {"code": status, "title": title, "message": message}}
 
 
+def not_found() -> errors.NotFound:
+    """The error of a path that leads nowhere."""
+    return errors.NotFound(_("The resource could not be found."))
+
+
 def handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler: every Error of the tree, and DRF's own, as a fault; anything else is a crash (None)."""
+    """DRF's exception handler: every Error of the tree, and DRF's and Django's own, as a fault; anything else is a crash (None)."""
     headers: dict[str, str] = {}
-    if isinstance(exc, Http404):
-        exc = errors.NotFound()
-    if isinstance(exc, exceptions.APIException):
-        status, message, title = exc.status_code, str(exc.detail), str(exc.default_detail)
-        if isinstance(exc, exceptions.MethodNotAllowed):
+    error = _translated(exc)
+    if isinstance(error, exceptions.APIException):
+        status, message = error.status_code, str(error.detail)
+        if isinstance(error, exceptions.MethodNotAllowed):
             headers["Allow"] = ", ".join(getattr(context.get("view"), "allowed_methods", []))
-    elif isinstance(exc, errors.Error):
-        status, message, title = exc.status, str(exc), exc.title
+    elif isinstance(error, errors.Error):
+        status, message = error.status, str(error)
+        if isinstance(error, errors.TooManyRequests) and "seconds" in error.fields:
+            headers["Retry-After"] = str(int(error.fields["seconds"]))
     else:
         return None
-    if status == 401:
+    if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = f'Keystone uri="{context["request"].build_absolute_uri("/identity/v3")}"'
-    return Response(fault(status, message, title), status=status, headers=headers)
+    return Response(fault(status, message, HTTPStatus(status).phrase), status=status, headers=headers)
+
+
+def _translated(exc: Exception) -> Exception:
+    if isinstance(exc, Http404):
+        return not_found()
+    if isinstance(exc, PermissionDenied):
+        return errors.Forbidden()
+    if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return errors.Unauthenticated()
+    if isinstance(exc, RequestDataTooBig):
+        return errors.LimitExceeded(_("The body is too large."))
+    return exc
