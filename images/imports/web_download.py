@@ -221,7 +221,8 @@ class _Recorder:
 
 def fetch(job: Job, image: Image, progress: Progress, limits: Limits | None = None) -> UUID:
     """Download into staging, unless an earlier attempt had it all; returns the owner of the staging file."""
-    if job.arguments.get("fetched") == (staging.size(image.pk) or None):
+    fetched = job.arguments.get("fetched")
+    if fetched and staging.size(image.pk) == fetched:
         return image.pk
     progress.step("download")
     size = Download(job.arguments["uri"], image.pk, _Recorder(image, progress), limits).run()
