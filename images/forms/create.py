@@ -12,7 +12,8 @@ from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
 from images.forms import checksum
 from images.forms.edit import ARCHITECTURES, visibility_choices
-from images.models import Visibility
+from images.models import Image, Visibility
+from images.services import catalogue
 
 FILE, URL = "file", "url"
 TARGETS = ("raw", "qcow2")
@@ -30,6 +31,11 @@ FORMAT_NAMES = {
 def suffix_format(name: str) -> str | None:
     """The disk format a file name's suffix stands for; None when it tells nothing (.img, .bin)."""
     return SUFFIXES.get(name.rsplit(".", 1)[-1].lower()) if "." in name else None
+
+
+def container_format(disk_format: str) -> str:
+    """Amazon's three parts are their own containers; everything else comes bare."""
+    return disk_format if disk_format in {"ami", "ari", "aki"} else "bare"
 
 
 def url_filename(url: str) -> str:
@@ -97,6 +103,13 @@ class SourceForm(forms.Form):
         except forms.ValidationError as error:
             self.add_error("checksum", error)
         return data
+
+    def changes(self, image: Image) -> catalogue.Changes:
+        """What this source changes about an image that waits for its bytes: the format, when it is another."""
+        disk_format = self.cleaned_data["disk_format"]
+        if disk_format == image.disk_format and image.container_format:
+            return {}
+        return {"disk_format": disk_format, "container_format": container_format(disk_format)}
 
     def _clean_url(self, data: dict[str, Any]) -> None:
         url = data["url"] = data.get("url", "").strip()
@@ -171,7 +184,7 @@ class CreateForm(SourceForm):
             "visibility": data["visibility"],
             "protected": data["protected"],
             "disk_format": disk_format,
-            "container_format": disk_format if disk_format in {"ami", "ari", "aki"} else "bare",
+            "container_format": container_format(disk_format),
             "min_disk": data["min_disk"] or 0,
             "min_ram": data["min_ram"] or 0,
             "tags": data["tags"],

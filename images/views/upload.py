@@ -5,6 +5,7 @@ address is sent as a plain form and works without a script.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,14 +16,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.core import errors
+from dashboard.core.context import RequestContext
 from dashboard.core.http import Request, add_toast, page, redirect, wants_partial
 from dashboard.identity.decorators import signed_in
-from dashboard.jobs import services as jobs
-from dashboard.jobs.models import Job
+from images import policy
 from images.forms.create import CreateForm, SourceForm
 from images.models import Image
+from images.presentation import ImageView
 from images.services import catalogue, imports, quotas, uploads
-from images.states import Status
+from images.views.detail import look_at
+from images.views.shared import back, list_url
 
 MOST_FILES = 100  # one pre-flight question; more are asked in pieces by nobody
 
@@ -31,38 +34,40 @@ MOST_FILES = 100  # one pre-flight question; more are asked in pieces by nobody
 @signed_in
 def create(request: Request) -> HttpResponse:
     """A new image from a file or an address."""
-    if request.method == "GET":
-        return page(request, "images/create.html", {"form": CreateForm(ctx=request.ctx)})
-    form = CreateForm(request.POST, ctx=request.ctx)
+    refused = "" if policy.allows(request.ctx, "add_image") else policy.why("add_image")
+    form = CreateForm(request.POST if request.method == "POST" else None, ctx=request.ctx)
 
     def make() -> HttpResponse:
         with transaction.atomic():  # a refused source leaves no record behind
-            image = catalogue.create(request.ctx, **form.image_fields())
-            return _attach(request, form, image, _("“%(name)s” is being fetched.") % {"name": image})
+            return _attach(request, form, catalogue.create(request.ctx, **form.image_fields()))
 
-    return _answer(request, form, make, lambda status: page(request, "images/create.html", {"form": form}, status=status))
+    def show(status: int) -> HttpResponse:
+        return page(request, "images/create.html", {"form": form, "refused": refused}, status=status)
+
+    if request.method == "GET":
+        return show(403 if refused else 200)
+    return _answer(request, form, make, show)
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in
 def upload(request: Request, image_id: UUID) -> HttpResponse:
     """Bytes for an image that has none: the first ones, or another source after a failure."""
-    image = catalogue.get(request.ctx, image_id)
+    view = look_at(request, image_id)
     if request.method == "GET" and _wants_json(request):
-        return JsonResponse(_state(image))
-    if request.method == "GET":
-        form = SourceForm(ctx=request.ctx, initial={"source": "file"})
-        return page(request, "images/upload.html", {"form": form, "image": image, "job": _job(image)})
-    form = SourceForm(request.POST, ctx=request.ctx)
+        return JsonResponse(_state(view))
+    form = SourceForm(request.POST if request.method == "POST" else None, ctx=request.ctx)
 
     def attach() -> HttpResponse:
+        changes = form.changes(view.image)
         with transaction.atomic():
-            if form.cleaned_data["disk_format"] != image.disk_format:
-                catalogue.update(request.ctx, image, catalogue.Changes(disk_format=form.cleaned_data["disk_format"]))
-            return _attach(request, form, image, _("“%(name)s” is being fetched.") % {"name": image})
+            image = catalogue.update(request.ctx, view.image, changes) if changes else view.image
+            return _attach(request, form, image)
 
-    context = {"form": form, "image": image, "job": _job(image)}
-    return _answer(request, form, attach, lambda status: page(request, "images/upload.html", context, status=status))
+    def show(status: int) -> HttpResponse:
+        return page(request, "images/upload.html", {"form": form, "view": view, "may": view.actions["upload"]}, status=status)
+
+    return show(200) if request.method == "GET" else _answer(request, form, attach, show)
 
 
 @require_GET
@@ -79,12 +84,9 @@ def preflight(request: Request) -> HttpResponse:
         return JsonResponse({"message": _("Sizes are whole numbers of bytes.")}, status=400)
     target = request.GET.get("target_format") or None
     virtual += [None] * (len(sizes) - len(virtual))
-    answers = [quotas.preflight(request.ctx, size=size, virtual_size=v, target_format=target) for size, v in zip(sizes, virtual, strict=False)]
-    problems = [[str(problem) for problem in answer.problems] for answer in answers]
-    together: list[str] = []
-    if len(sizes) > 1 and not any(problems):
-        whole = quotas.preflight(request.ctx, size=sum(sizes), virtual_size=sum(v or 0 for v in virtual) or None, target_format=target)
-        together = [str(problem) for problem in whole.problems]
+    ask = partial(_problems, request.ctx, target)
+    problems = [ask(size, v) for size, v in zip(sizes, virtual, strict=False)]
+    together = ask(sum(sizes), sum(v or 0 for v in virtual)) if len(sizes) > 1 and not any(problems) else []
     return JsonResponse({"ok": not any(problems) and not together, "files": problems, "together": together})
 
 
@@ -92,67 +94,67 @@ def preflight(request: Request) -> HttpResponse:
 @signed_in
 def retry(request: Request, image_id: UUID) -> HttpResponse:
     """Fetch again from the same address; sent files have to be chosen again."""
-    image = catalogue.get(request.ctx, image_id)
+    view = look_at(request, image_id)
     try:
-        imports.retry(request.ctx, image)
-    except errors.Conflict as conflict:
-        if image.status == Status.QUEUED:
-            return _go(request, reverse("images:upload", args=[image.id]), str(conflict), "info")
-        return _back(request, str(conflict), "danger")
-    return _back(request, _("Trying again."))
+        imports.retry(request.ctx, view.image)
+    except errors.Error as refusal:
+        if isinstance(refusal, errors.Conflict) and view.actions["upload"].allowed:
+            return _go(request, reverse("images:upload", args=[view.image.id]), str(refusal), "info")
+        return _back(request, view, str(refusal), refusal.status)
+    return _back(request, view, _("Trying “%(name)s” again.") % {"name": view.title})
 
 
 @require_POST
 @signed_in
 def cancel(request: Request, image_id: UUID) -> HttpResponse:
     """Stop what is under way; the record stays."""
-    image = catalogue.get(request.ctx, image_id)
+    view = look_at(request, image_id)
     try:
-        imports.cancel(request.ctx, image)
-    except errors.Conflict as conflict:
-        return _back(request, str(conflict), "danger")
-    return _back(request, _("Cancelling “%(name)s”.") % {"name": image}, "info")
+        imports.cancel(request.ctx, view.image)
+    except errors.Error as refusal:
+        return _back(request, view, str(refusal), refusal.status)
+    return _back(request, view, _("Cancelling “%(name)s”.") % {"name": view.title})
 
 
 @require_http_methods(["GET", "POST"])
 @signed_in
 def throw_away(request: Request, image_id: UUID) -> HttpResponse:
     """The record of an image that never got its bytes goes, after a question."""
-    image = catalogue.get(request.ctx, image_id)
+    view = look_at(request, image_id)
     if request.method == "GET":
-        return page(request, "images/upload_throw_away.html", {"image": image}, partial="images/_upload_throw_away.html")
-    name = str(image)
+        context = {"view": view, "may": view.actions["throw_away"]}
+        return page(request, "images/upload_throw_away.html", context, partial="images/_upload_throw_away.html")
     try:
-        imports.throw_away(request.ctx, image)
-    except (errors.Conflict, errors.Forbidden) as refusal:
-        return _back(request, str(refusal), "danger")
-    if _wants_json(request):
-        return JsonResponse({"message": _("“%(name)s” was thrown away.") % {"name": name}})
-    return _go(request, reverse("images:list"), _("“%(name)s” was thrown away.") % {"name": name})
+        imports.throw_away(request.ctx, view.image)
+    except errors.Error as refusal:
+        return _back(request, view, str(refusal), refusal.status)
+    gone = _("“%(name)s” was thrown away.") % {"name": view.title}
+    return JsonResponse({"message": gone}) if _wants_json(request) else _go(request, list_url(request), gone)
 
 
-def _attach(request: Request, form: SourceForm, image: Image, fetching: str) -> HttpResponse:
+def _attach(request: Request, form: SourceForm, image: Image) -> HttpResponse:
+    """Begin to fetch the address, or make the upload the page's script will send the file to."""
     data = form.cleaned_data
-    options = {"target_format": data["target_format"] or None, "expected": form.expected}
+    target = data["target_format"] or None
     if form.from_url:
-        imports.start(request.ctx, image, {"name": "web-download", "uri": data["url"]}, **options)
-        return redirect(request, reverse("images:list"), toast=fetching, level="info")
-    upload, grant = uploads.create(request.ctx, image, length=data["length"], filename=data["filename"], **options)
+        imports.start(request.ctx, image, {"name": "web-download", "uri": data["url"]}, target_format=target, expected=form.expected)
+        return redirect(request, list_url(request), toast=_("“%(name)s” is being fetched.") % {"name": image}, level="info")
+    upload, grant = uploads.create(
+        request.ctx, image, length=data["length"], filename=data["filename"], target_format=target, expected=form.expected
+    )
     return JsonResponse(
         {
             "image": {"id": str(image.id), "name": str(image)},
             "upload": {"id": str(upload.id), "url": f"/uploads/{upload.id}", "grant": grant, "length": upload.length},
             "job": str(upload.job_id),
-            "next": reverse("images:list"),
+            "next": list_url(request),
         },
         status=201,
     )
 
 
-def _answer(
-    request: Request, form: SourceForm, act: Callable[[], HttpResponse], again: Callable[[int], HttpResponse]
-) -> HttpResponse:
-    """What `act` answers for a valid form; else the form once more, with what is wrong in it."""
+def _answer(request: Request, form: SourceForm, act: Callable[[], HttpResponse], again: Callable[[int], HttpResponse]) -> HttpResponse:
+    """What `act` answers for a valid form; else the form once more, with what is wrong in it and nothing typed lost."""
     status = 422
     if form.is_valid():
         try:
@@ -169,37 +171,34 @@ def _answer(
     return JsonResponse({"errors": wrong, "message": " ".join(m for messages in wrong.values() for m in messages)}, status=status)
 
 
-def _state(image: Image) -> dict[str, Any]:
+def _problems(ctx: RequestContext, target: str | None, size: int, virtual_size: int | None) -> list[str]:
+    return [str(p) for p in quotas.preflight(ctx, size=size, virtual_size=virtual_size or None, target_format=target).problems]
+
+
+def _state(view: ImageView) -> dict[str, Any]:
     """What the upload tray shows of an image whose bytes have been sent."""
-    job = _job(image)
+    job = view.job
     return {
-        "image": {"id": str(image.id), "name": str(image), "status": image.status},
+        "image": {"id": str(view.image.id), "name": view.title, "status": view.image.status},
         "job": {**job.as_message(), "live": job.is_live} if job else None,
     }
-
-
-def _job(image: Image) -> Job | None:
-    return jobs.latest_for("image", [str(image.id)]).get(str(image.id))
 
 
 def _wants_json(request: HttpRequest) -> bool:
     return request.headers.get("Accept", "").startswith("application/json")
 
 
-def _back(request: Request, text: str, level: str = "success") -> HttpResponse:
+def _back(request: Request, view: ImageView, text: str, status: int = 200) -> HttpResponse:
     """Say what happened where the button was pressed; the live row shows the rest."""
+    level = "danger" if status >= 400 else "info"
     if _wants_json(request):
-        return JsonResponse({"message": text}, status=409 if level == "danger" else 200)
+        return JsonResponse({"message": text}, status=status)
     if wants_partial(request):
         return add_toast(HttpResponse(status=204), text, level)
-    return redirect(request, reverse("images:list"), toast=text, level=level)
+    return redirect(request, back(request, view.image.id), toast=text, level=level)
 
 
 def _go(request: Request, url: str, text: str, level: str = "success") -> HttpResponse:
     """Lead the person to `url` and say why."""
-    if not wants_partial(request):
-        return redirect(request, url, toast=text, level=level)
-    response = redirect(request, url, toast=text, level=level)
-    answer = HttpResponse(status=204)
-    answer["HX-Redirect"] = response.headers["Location"]
-    return answer
+    answer = redirect(request, url, toast=text, level=level)
+    return HttpResponse(status=204, headers={"HX-Redirect": url}) if wants_partial(request) else answer
