@@ -1,6 +1,7 @@
 """Makers of test data: plain functions with defaults."""
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dashboard.core.context import RequestContext
@@ -8,6 +9,7 @@ from dashboard.identity import services
 from dashboard.identity.models import Project, User
 
 if TYPE_CHECKING:
+    from dashboard.jobs.models import Job
     from images.models import Image
 
 PASSWORD = "correct horse battery"
@@ -53,3 +55,13 @@ def make_image(**overrides: Any) -> "Image":
     ImageTag.objects.bulk_create([ImageTag(image=image, value=tag) for tag in tags])
     ImageProperty.objects.bulk_create([ImageProperty(image=image, name=name, value=value) for name, value in properties.items()])
     return image
+
+
+def make_job(image: "Image", *, plan: Sequence[str] = ("send", "inspect", "hash", "store", "activate"), **overrides: Any) -> "Job":
+    """A job on an image, running unless said otherwise, in the first step of its plan."""
+    from dashboard.jobs.models import Job
+
+    steps = [{"name": name, "done": 0, "total": None, "seconds": 0, "note": ""} for name in plan]
+    fields = {"kind": "images.import", "title": str(image), "status": "running", "stage": plan[0], "steps": steps}
+    subject = {"subject_type": "image", "subject_id": str(image.pk), "project_id": image.owner, "user_id": "somebody"}
+    return Job.objects.create(**{**fields, **subject, **overrides})
