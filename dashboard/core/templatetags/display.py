@@ -22,7 +22,7 @@ ALIASES: Final = {"alma": "almalinux", "archlinux": "arch", "redhat": "rhel", "s
 
 
 @register.filter
-def filesize(value: float | None) -> str:
+def filesize(value: Any) -> str:
     """ "412 MiB" for 432013312; three figures at most, in powers of 1024; a dash when unknown."""
     if value is None or value == "":
         return NOTHING
@@ -41,7 +41,7 @@ def rate(value: Any) -> str:
 
 
 @register.filter
-def duration(value: float | dt.timedelta | None) -> str:
+def duration(value: Any) -> str:
     """ "0:41", "12:05", "1:02:03" for seconds or a timedelta."""
     if value is None or value == "":
         return NOTHING
@@ -106,9 +106,8 @@ def os_class(name: str | None, distro: str | None = None) -> str:
     """The tile's CSS class of an operating system, told from its `os_distro` or else from the image's name."""
     for text in (distro, name):
         for word in re.findall(r"[a-z]+", (text or "").lower()):
-            word = ALIASES.get(word, word)
-            if word in SYSTEMS:
-                return f"os-{word}"
+            if (system := ALIASES.get(word, word)) in SYSTEMS:
+                return f"os-{system}"
     return f"os-other os-hue-{sum((name or '').encode()) % 6}"
 
 
