@@ -4,11 +4,13 @@ A form is sent once per file by the page's script, which asks for JSON and then 
 address is sent as a plain form and works without a script.
 """
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
@@ -24,6 +26,7 @@ from images.forms.create import CreateForm, SourceForm
 from images.models import Image
 from images.presentation import ImageView
 from images.services import catalogue, imports, quotas, uploads
+from images.views.actions import Question
 from images.views.detail import look_at
 from images.views.shared import back, list_url
 
@@ -122,8 +125,20 @@ def throw_away(request: Request, image_id: UUID) -> HttpResponse:
     """The record of an image that never got its bytes goes, after a question."""
     view = look_at(request, image_id)
     if request.method == "GET":
-        context = {"view": view, "may": view.actions["throw_away"]}
-        return page(request, "images/upload_throw_away.html", context, partial="images/_upload_throw_away.html")
+        question = Question(
+            _("Throw “%(name)s” away?") % {"name": view.title},
+            _("The record goes, with everything typed into it. It holds no data."),
+            _("Throw away"),
+            danger=True,
+        )
+        context = {
+            "view": view,
+            "question": question,
+            "may": view.actions["throw_away"],
+            "url": reverse("images:throw-away", args=[view.image.id]),
+            "back_url": reverse("images:detail", args=[view.image.id]),
+        }
+        return page(request, "images/confirm.html", context, partial="images/_confirm.html")
     try:
         imports.throw_away(request.ctx, view.image)
     except errors.Error as refusal:
@@ -167,7 +182,7 @@ def _answer(request: Request, form: SourceForm, act: Callable[[], HttpResponse],
             status = error.status
     if not _wants_json(request):
         return again(status)
-    wrong = {name or "": [str(m) for m in messages] for name, messages in form.errors.items()}
+    wrong = {"" if name == NON_FIELD_ERRORS else name: [str(m) for m in messages] for name, messages in form.errors.items()}
     return JsonResponse({"errors": wrong, "message": " ".join(m for messages in wrong.values() for m in messages)}, status=status)
 
 
@@ -201,4 +216,8 @@ def _back(request: Request, view: ImageView, text: str, status: int = 200) -> Ht
 def _go(request: Request, url: str, text: str, level: str = "success") -> HttpResponse:
     """Lead the person to `url` and say why."""
     answer = redirect(request, url, toast=text, level=level)
-    return HttpResponse(status=204, headers={"HX-Redirect": url}) if wants_partial(request) else answer
+    if not wants_partial(request):
+        return answer
+    # As a boosted link would go there: the upload tray beside the page lives on.
+    where = {"path": url, "target": "#page", "select": "#page", "swap": "outerHTML"}
+    return HttpResponse(status=204, headers={"HX-Location": json.dumps(where)})

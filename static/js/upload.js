@@ -146,7 +146,7 @@ export function follow(url) {
 async function prepare() {
   const forms = document.querySelectorAll("form[data-source-form]:not([data-ready])");
   if (!forms.length) return;
-  const { SourceForm } = await import("./create.js");
+  const { SourceForm } = await import(forms[0].dataset.script);
   for (const form of forms) if (!form.dataset.ready) new SourceForm(form, { post, follow, add: (...args) => vitrine.uploads.add(...args) });
 }
 
