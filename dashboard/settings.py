@@ -212,6 +212,7 @@ QUOTAS = {
     "image_count_uploading": env.int("VITRINE_QUOTA_IMAGE_COUNT_UPLOADING", -1),
 }
 UPLOAD_EXPIRY = env.int("VITRINE_UPLOAD_EXPIRY", 7 * 86400)  # seconds without a byte after which an unfinished upload is dropped
+STALL_TIMEOUT = env.float("VITRINE_STALL_TIMEOUT", 60)  # seconds in which at least a KiB a second must come, or the sender is cut off
 IMPORT_METHODS = ["glance-direct", "web-download"]
 IMPORT_ALLOWED_SCHEMES = env.list("VITRINE_IMPORT_ALLOWED_SCHEMES", default=["http", "https"])
 IMPORT_DISALLOWED_SCHEMES = env.list("VITRINE_IMPORT_DISALLOWED_SCHEMES", default=[])

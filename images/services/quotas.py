@@ -61,13 +61,13 @@ def usage(project_id: str) -> dict[str, Usage]:
     # While bytes are on their way the length declared for them counts, afterwards the size.
     arriving = Coalesce(F("upload__length"), F("size"), Value(0))
     held = images.aggregate(
-        size=Coalesce(Sum(Case(When(status__in=BUSY, then=arriving), default=F("size"))), 0),
+        stored=Coalesce(Sum(Case(When(status__in=BUSY, then=arriving), default=F("size"))), 0),
         staged=Coalesce(Sum(Case(When(status__in=[Status.UPLOADING, Status.IMPORTING], then=arriving), default=Value(0))), 0),
         count=Count("id"),
         uploading=Count("id", filter=Q(status__in=BUSY)),
     )
     return {
-        SIZE_TOTAL: Usage(int(held["size"]), _limit(SIZE_TOTAL, MIB)),
+        SIZE_TOTAL: Usage(int(held["stored"]), _limit(SIZE_TOTAL, MIB)),
         STAGE_TOTAL: Usage(int(held["staged"]), _limit(STAGE_TOTAL, MIB)),
         COUNT_TOTAL: Usage(held["count"], _limit(COUNT_TOTAL)),
         COUNT_UPLOADING: Usage(held["uploading"], _limit(COUNT_UPLOADING)),

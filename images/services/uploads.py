@@ -17,6 +17,7 @@ from dashboard.core.context import RequestContext
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Status as JobStatus
 from images import policy
+from images.formats import inspect
 from images.models import Image, Upload, Visibility
 from images.services import quotas
 from images.states import LIFECYCLE, Status
@@ -104,17 +105,17 @@ def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None
     try:
         key = uuid.UUID(str(upload_id))
     except ValueError:
-        raise _unknown() from None
+        raise unknown() from None
     uploads = Upload.objects.select_related("image", "job")
     upload = uploads.filter(pk=key).first()
     if upload is None or (upload.expires_at <= timezone.now() and not upload.complete):
-        raise _unknown()
+        raise unknown()
     if grant and hmac.compare_digest(_digest(grant), upload.grant):
         ctx = _context_of(upload)
     elif ctx is None or not uploads.filter(pk=key).visible_to(ctx).exists():
-        raise _unknown()
+        raise unknown()
     if not policy.allows(ctx, "upload_image", upload.image):
-        raise _unknown()
+        raise unknown()
     return upload
 
 
@@ -125,26 +126,58 @@ def _context_of(upload: Upload) -> RequestContext:
     user = User.objects.filter(pk=upload.user_id).first()
     project = Project.objects.filter(pk=upload.project_id).first()
     if user is None or project is None:
-        raise _unknown()
+        raise unknown()
     try:
         return identity.context_for(user, project)
     except errors.Unauthenticated:
-        raise _unknown() from None
+        raise unknown() from None
 
 
-def _unknown() -> errors.NotFound:
+def unknown() -> errors.NotFound:
+    """The same answer for an upload that never was, is over, or is somebody else's."""
     return errors.NotFound(_("There is no such upload."))
 
 
-def keep(upload: Upload) -> Upload:
-    """Bytes have come: it expires later."""
+def refresh(upload: Upload) -> bool:
+    """Read the row again; False when it is gone."""
+    row = Upload.objects.filter(pk=upload.pk).first()
+    if row is None:
+        return False
+    upload.complete, upload.inspected, upload.expires_at = row.complete, row.inspected, row.expires_at
+    return True
+
+
+def keep(upload: Upload, offset: int) -> bool:
+    """Bytes up to `offset` are durable: it expires later, or is complete. False when it was dropped meanwhile."""
     upload.expires_at = _expiry()
-    Upload.objects.filter(pk=upload.pk).update(expires_at=upload.expires_at)
-    return upload
+    if not Upload.objects.filter(pk=upload.pk).update(expires_at=upload.expires_at):
+        return False
+    if offset == upload.length:
+        complete(upload)
+    return True
 
 
-def inspected(upload: Upload) -> None:
-    """The first MiB was judged and let pass."""
+def head_size(image: Image) -> int:
+    """How many bytes the inspector wants before it judges: VHDX keeps its tables far inside."""
+    return inspect.HEAD_MAX if image.disk_format == "vhdx" else inspect.HEAD
+
+
+def judge(upload: Upload, source: staging.Appender) -> None:
+    """Inspect the beginning once, as soon as enough of it is there. What is refused ends the upload with the reason kept."""
+    wanted = head_size(upload.image)
+    if upload.inspected or source.size < min(wanted, upload.length) or not upload.length:
+        return
+    image = upload.image
+    try:
+        inspect.inspect_head(
+            source.pread(0, wanted),
+            declared=image.disk_format or "raw",
+            container=image.container_format or "bare",
+            size=upload.length,
+        )
+    except errors.Error as error:
+        fail(upload, str(error))
+        raise
     upload.inspected = True
     Upload.objects.filter(pk=upload.pk).update(inspected=True)
 

@@ -27,7 +27,14 @@ class FileWriter:
             directory.parent.mkdir(mode=0o700, exist_ok=True)
             directory.mkdir(mode=0o700)
             self._fd = os.open(self._part, _NEW, 0o600)
-        self.path: Path | None = self._part
+        self._at: Path | None = self._part
+
+    @property
+    def path(self) -> Path | None:
+        """The file so far, at its full size even when it ends in a hole."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, self.size)
+        return self._at
 
     def write(self, data: bytes) -> None:
         fd = self._open()
@@ -52,15 +59,15 @@ class FileWriter:
             target = self._directory / "data"
             self._part.rename(target)
             _make_durable(self._root, self._directory)
-        self.path = target
+        self._at = target
 
     def abort(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-        if self.path == self._part:
+        if self._at == self._part:
             _remove(self._directory, "part")
-            self.path = None
+            self._at = None
 
     def _open(self) -> int:
         if self._fd is None:

@@ -1,0 +1,69 @@
+"""Which request goes where, and what becomes of an exception."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from django.db import DatabaseError
+from django.utils.translation import gettext as _
+
+from dashboard.core import errors
+from images.transfer import download, put, tus
+from images.transfer.http import Disconnected, Exchange, Receive, Send
+
+log = logging.getLogger(__name__)
+_ID = r"(?P<id>[^/]+)"
+Handler = Callable[[Exchange, str], Awaitable[None]]
+_ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
+    (re.compile(rf"/image/v2/images/{_ID}/file"), {"PUT": put.file, "GET": download.file, "HEAD": download.file}),
+    (re.compile(rf"/image/v2/images/{_ID}/stage"), {"PUT": put.stage}),
+    (re.compile(rf"/images/{_ID}/download"), {"GET": download.file, "HEAD": download.file}),
+    (re.compile(r"/uploads/?(?P<id>)"), tus.COLLECTION),
+    (re.compile(rf"/uploads/{_ID}"), tus.UPLOAD),
+]
+
+
+def handles(scope: Mapping[str, Any]) -> bool:
+    """Whether this HTTP request is about bytes; everything else is Django's."""
+    return any(pattern.fullmatch(scope["path"]) for pattern, _methods in _ROUTES)
+
+
+async def application(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    """ASGI entry point, for the requests that `handles` claims."""
+    exchange = Exchange(scope, receive, send)
+    try:
+        await _dispatch(exchange)
+    except Disconnected:
+        return
+    except errors.Error as error:
+        await _refuse(exchange, error)
+    except DatabaseError:
+        log.exception("%s %s: the database failed.", exchange.method, exchange.path)
+        await _refuse(exchange, errors.Unavailable())
+    except Exception:
+        log.exception("%s %s crashed.", exchange.method, exchange.path)
+        await _refuse(exchange, errors.Error(_("Something went wrong on our side.")))
+
+
+async def _refuse(exchange: Exchange, error: errors.Error) -> None:
+    if exchange.answered:
+        # Half an answer is out: only a broken connection tells the client that the rest is missing.
+        raise error
+    headers = tus.headers_of(error) if exchange.path.startswith("/uploads") else download.headers_of(error)
+    try:
+        await exchange.refuse(error, headers)
+    except Disconnected:
+        return
+
+
+async def _dispatch(exchange: Exchange) -> None:
+    for pattern, methods in _ROUTES:
+        if match := pattern.fullmatch(exchange.path):
+            method = tus.method_of(exchange) if methods in (tus.COLLECTION, tus.UPLOAD) else exchange.method
+            handler = methods.get(method)
+            if handler is None:
+                await exchange.reply(405, {"allow": ", ".join(methods)})
+                return
+            await handler(exchange, match["id"])
+            return
