@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 _defaults: dict[str, str] = {"context_is_admin": "role:admin"}
 _lock = threading.Lock()
 _current: "_Rulebook | None" = None
-_refused: object = None  # the stamp of the broken file that was last complained about
+_NONE = object()
+_refused: object = _NONE  # the stamp of the broken file that was last complained about
 
 
 class BrokenPolicyFile(Exception):
@@ -105,7 +106,7 @@ def _rulebook() -> _Rulebook:
         return book
     with _lock:
         try:
-            _current = _Rulebook(path, stamp)
+            _current, _refused = _Rulebook(path, stamp), _NONE
         except BrokenPolicyFile as error:
             if stamp != _refused:
                 log.error("The policy file %s is refused: %s", path, error)
