@@ -17,7 +17,7 @@ function show(state) {
   const live = document.querySelector("#live");
   if (!live || live.dataset.state === state) return;
   live.dataset.state = state;
-  live.querySelector(".live-text").textContent = vitrine.text(state === "live" ? "live" : "reconnecting");
+  live.title = live.querySelector(".live-text").textContent = vitrine.text(state === "live" ? "live" : "reconnecting");
 }
 
 function connect() {
@@ -79,13 +79,22 @@ function receive(message) {
   if (message.type === "changed") changed(message.subject);
 }
 
-export function figures(message) {
+function figures(message) {
   const parts = [];
   if (message.status !== "running" && message.status !== "waiting") return "";
   if (message.percent !== null && message.percent !== undefined) parts.push(`${message.percent} %`);
   else if (message.done) parts.push(vitrine.size(message.done));
   if (message.rate > 0 && ["send", "download"].includes(message.stage)) parts.push(`${vitrine.size(message.rate)}/s`);
   else if (message.seconds_left > 0) parts.push(vitrine.text("left", { time: vitrine.duration(message.seconds_left) }));
+  return parts.join(" · ");
+}
+
+// On a journey there is room for the bytes themselves.
+function amount(message) {
+  const parts = [];
+  if (message.total) parts.push(vitrine.text("of", { done: vitrine.size(message.done), total: vitrine.size(message.total) }));
+  else if (message.done) parts.push(vitrine.size(message.done));
+  if (message.seconds_left > 0) parts.push(vitrine.text("left", { time: vitrine.duration(message.seconds_left) }));
   return parts.join(" · ");
 }
 
@@ -132,7 +141,10 @@ function walk(journey, message) {
     step.classList.toggle("done", index < now);
     step.classList.toggle("now", index === now);
     step.classList.toggle("todo", index > now);
-    if (index === now) draw(step, message);
+    if (index === now) {
+      draw(step, message);
+      step.querySelector(".journey-figure").textContent = amount(message);
+    }
   });
 }
 

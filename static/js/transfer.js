@@ -13,7 +13,7 @@ import { text } from "./units.js";
 const CHUNK = 64 * 1024 * 1024; // the piece size with the highest measured rate
 const DELAYS = [0, 500, 1000, 2000, 4000];
 const WINDOW = 5000; // ms over which the speed is the mean
-const TEMPORARY = new Set([0, 409, 423, 429]);
+const TEMPORARY = new Set([0, 408, 409, 423, 429]);
 export const SENDING = new Set(["queued", "sending", "paused", "offline"]);
 export const OVER = new Set(["active", "failed", "cancelled", "gone"]);
 
@@ -164,8 +164,9 @@ export class Transfer extends EventTarget {
     this.#timer = setTimeout(() => this.send(), Math.min(30000, 2000 * 2 ** this.#again++) * (0.75 + Math.random() / 2));
   }
 
-  /** The network is back: do not wait for the timer. */
+  /** The network or the login is back: do not wait for the timer. */
   online() {
+    if (this.state === "signin") this.file ? this.become("queued") : this.find();
     if (this.state !== "offline") return;
     this.#again = 0;
     this.#tus?.abort();
@@ -186,6 +187,11 @@ export class Transfer extends EventTarget {
 
   /** Ask how far the server has it: after a reload, or when another tab has let go. */
   async find() {
+    clearTimeout(this.#timer);
+    if (await memory.elsewhere(this.id)) {
+      this.#timer = setTimeout(() => this.find(), 6000); // unless that tab tells more, see whether it still lives
+      return this.become("elsewhere");
+    }
     let answer;
     try {
       answer = await fetch(this.record.url, { method: "HEAD", headers: { "Tus-Resumable": "1.0.0", "Upload-Grant": this.record.grant } });
@@ -264,7 +270,7 @@ export class Transfer extends EventTarget {
     this.sent = Math.max(this.sent, sent);
     if (SENDING.has(state)) {
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.state === "elsewhere" && this.find(), 6000); // that tab was closed
+      this.#timer = setTimeout(() => this.find(), 6000); // that tab has fallen silent
       if (this.state === "elsewhere") this.#changed();
       else this.become("elsewhere");
     } else if (!OVER.has(this.state)) this.lookUp();

@@ -49,19 +49,31 @@ function claimByLock(id) {
 }
 
 /** Where the page may not use locks (plain http from afar): ask, and wait a moment for an objection. */
-function claimByAsking(id) {
+async function claimByAsking(id) {
+  const free = !(await objected(id));
+  if (free) held.set(id, () => {});
+  return free;
+}
+
+function objected(id) {
   return new Promise((answer) => {
-    const listen = ({ data }) => data.type === "held" && data.id === id && done(false);
-    const done = (free) => {
+    const listen = ({ data }) => data.type === "held" && data.id === id && done(true);
+    const timer = setTimeout(() => done(false), 300);
+    const done = (yes) => {
       channel.removeEventListener("message", listen);
       clearTimeout(timer);
-      if (free) held.set(id, () => {});
-      answer(free);
+      answer(yes);
     };
-    const timer = setTimeout(() => done(true), 300);
     channel.addEventListener("message", listen);
     channel.postMessage({ type: "claim", id });
   });
+}
+
+/** Whether another tab sends this upload. */
+export async function elsewhere(id) {
+  if (held.has(id)) return false;
+  if (!navigator.locks) return objected(id);
+  return (await navigator.locks.query()).held.some((lock) => lock.name === `vitrine-upload-${id}`);
 }
 
 export function release(id) {

@@ -121,6 +121,7 @@ function start() {
 function listen() {
   const each = (call) => transfers.forEach(call);
   addEventListener("online", () => each((t) => t.online()));
+  document.addEventListener("vitrine:live", () => each((t) => t.online()));
   addEventListener("beforeunload", (event) => {
     if ([...transfers.values()].some((t) => t.file && SENDING.has(t.state))) event.preventDefault();
   });
