@@ -17,6 +17,7 @@ PROJECT_CHANGED = 4000
 TOO_BIG = 1009
 CHECK_EVERY = 5.0  # seconds between two looks whether the login still stands
 FRESH = 1.0  # seconds for which such a look is good when something is to be delivered
+_TELLING = {b"cookie", b"x-auth-token", b"origin", b"host", b"x-forwarded-proto"}  # headers that decide who asks
 LARGEST = 4096  # bytes of an incoming frame; none is expected
 
 
@@ -30,6 +31,32 @@ def groups_of(ctx: RequestContext) -> set[str]:
     return groups
 
 
+class Looks:
+    """Whether logins still stand, looked up once for all the tabs of a login that ask at the same time."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, tuple[float, asyncio.Future[RequestContext | None]]] = {}
+
+    async def look(self, scope: Any) -> tuple[float, RequestContext | None]:
+        """When it was looked up, not longer ago than FRESH, and what was found; None when the login has ended."""
+        now = time.monotonic()
+        key = (asyncio.get_running_loop(), *(pair for pair in scope["headers"] if pair[0] in _TELLING))
+        self._known = {known: value for known, value in self._known.items() if now - value[0] < FRESH}
+        if key not in self._known:
+            self._known[key] = now, asyncio.ensure_future(self._ask(scope))
+        when, answer = self._known[key]
+        return when, await asyncio.shield(answer)
+
+    async def _ask(self, scope: Any) -> RequestContext | None:
+        try:
+            return await authenticate_scope(scope)
+        except Error:
+            return None
+
+
+looks = Looks()
+
+
 class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
     """One socket per tab. Joins the groups of the login it was opened with, and ends with that login."""
 
@@ -40,14 +67,15 @@ class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             await self.close()  # before accept: the handshake is answered with 403
             return
         self.ctx = await self._look()
-        await self.accept()
         if self.ctx is None:
+            await self.accept()  # a refused handshake has no code that a page could read
             await self.close(code=LOGIN_ENDED)
             return
         self.seen: deque[str] = deque(maxlen=64)
         self.groups_joined = groups_of(self.ctx)
-        for group in self.groups_joined:
+        for group in self.groups_joined:  # before accept: what happens after the handshake is heard
             await self.channel_layer.group_add(group, self.channel_name)
+        await self.accept()
         self.watch = asyncio.create_task(self._watch())
 
     async def disconnect(self, code: int) -> None:
@@ -82,8 +110,5 @@ class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         return False
 
     async def _look(self) -> RequestContext | None:
-        self.looked = time.monotonic()
-        try:
-            return await authenticate_scope(self.scope)
-        except Error:
-            return None
+        self.looked, ctx = await looks.look(self.scope)
+        return ctx

@@ -4,13 +4,14 @@ Whatever goes wrong on the way, the image is `queued` again, nothing is left in 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,7 @@ from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import BadRequest, Conflict, Gone
 from dashboard.jobs import services as jobs
+from dashboard.jobs import subjects
 from dashboard.jobs.models import Job
 from images import live, policy
 from images.imports import addresses, glance_direct, steps, tus, web_download
@@ -257,6 +259,22 @@ def throw_away(ctx: RequestContext, image: Image) -> None:
     if image.status != Status.QUEUED and image.status not in BUSY:
         raise Conflict(_("The image has its data; delete it instead."))
     catalogue.delete(ctx, image)
+
+
+def look_up(ctx: RequestContext, newest: Iterable[Job]) -> dict[str, subjects.Subject]:
+    """The images that jobs are about, for the Work page: those the asker may see, and whether Retry would do something."""
+    from images.services.actions import actions
+
+    by_id = {job.subject_id: job for job in newest}
+    found = {}
+    for image in Image.objects.visible_to(ctx).filter(pk__in=by_id):
+        key = str(image.pk)
+        retry_url = reverse("images:retry", args=[image.pk]) if actions(ctx, image, by_id[key])["retry"] else ""
+        found[key] = subjects.Subject(reverse("images:detail", args=[image.pk]), retry_url)
+    return found
+
+
+subjects.register("image", look_up)
 
 
 # -- tidying ---------------------------------------------------------------------------------------------------------
