@@ -331,7 +331,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (elt?.closest?.("#modal") && xhr.status < 400 && !detail.target.closest("#modal")) vitrine.closeModal();
 });
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id === "modal-body") vitrine.openModal(opener);
+  if (event.detail.target?.id === "modal-body") vitrine.openModal(opener);
 });
 document.addEventListener("htmx:afterSettle", (event) => settled(event.detail.boosted || event.target.id === "page"));
 document.addEventListener("htmx:historyRestore", () => settled(true));
@@ -349,7 +349,7 @@ function settled(moved) {
   document.dispatchEvent(new CustomEvent("vitrine:page"));
 }
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id !== "bell") return;
+  if (event.detail.target?.id !== "bell") return;
   const bell = $("#bell");
   const count = Number($("[data-count]", bell)?.dataset.count ?? $$("[data-job]", bell).length);
   $("#bell-count").textContent = count > 99 ? "99+" : count;

@@ -191,7 +191,7 @@ async function refresh(element) {
   const focused = current.contains(document.activeElement) ? document.activeElement.id : "";
   busy.set(current, false);
   try {
-    await window.htmx.ajax("GET", url, { source: current, target: current, swap: "outerHTML", select: id ? `#${CSS.escape(id)}` : undefined });
+    await window.htmx.ajax("GET", url, { source: current, target: current, swap: "outerHTML", push: "false", select: id ? `#${CSS.escape(id)}` : undefined });
   } catch {
     // The network is away; the next connection fetches everything again.
   }
