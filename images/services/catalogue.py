@@ -82,6 +82,8 @@ def create(
     properties: Mapping[str, str] | None = None,
 ) -> Image:
     """A new record, `queued` until it gets its data. An id may be chosen once and never again, not even after deletion."""
+    if not ctx.project_id:
+        raise Forbidden(policy.why("add_image"), rule="add_image")
     given = {
         "name": name,
         "visibility": visibility or Visibility.SHARED.value,

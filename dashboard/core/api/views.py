@@ -26,7 +26,7 @@ class View(APIView):
     """A resource: one class per URL, one method per verb. `self.ctx` says who asks."""
 
     content_negotiation_class = AlwaysJSON
-    metadata_class = None  # OPTIONS tells nothing
+    http_method_names = ("get", "head", "post", "put", "patch", "delete")
 
     @property
     def ctx(self) -> RequestContext:
