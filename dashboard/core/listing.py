@@ -79,7 +79,7 @@ class Listing(Generic[M]):
         self.chosen = {f.name: value for f in table.filters if (value := params.get(f.name, "")) in {v for v, _ in f.choices()} and value}
         wanted = params.get("sort", "")
         self.sort = wanted if wanted.removeprefix("-") in table.sorts else table.default_sort
-        self._kept = {name: params[name] for name in table.keep if params.get(name)}
+        self._kept: dict[str, str] = {name: value for name in table.keep if (value := params.get(name, ""))}
         self._wanted_page = _positive(params.get("page", "1"))
         self._known_total = known_total
         self._queryset = queryset

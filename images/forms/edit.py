@@ -1,11 +1,14 @@
 """The edit form: it knows what it showed, so that only what the person changed is written."""
 
+import csv
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -49,14 +52,15 @@ class EditForm(forms.Form):
     """
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=255, required=False)
-    description = forms.CharField(
-        label=gettext_lazy("Description"), max_length=1000, required=False, widget=forms.Textarea(attrs={"rows": 2})
-    )
+    description = forms.CharField(label=gettext_lazy("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
     tags = forms.CharField(
-        label=gettext_lazy("Tags"), required=False, max_length=40000, help_text=gettext_lazy("Separated by commas; for finding the image again.")
+        label=gettext_lazy("Tags"),
+        required=False,
+        max_length=40000,
+        help_text=gettext_lazy("Separated by commas; for finding the image again."),
     )
     architecture = forms.CharField(
-        label=gettext_lazy("Architecture"), max_length=255, required=False, widget=forms.TextInput(attrs={"list": "architectures"})
+        label=gettext_lazy("Architecture"), required=False, widget=forms.TextInput(attrs={"list": "architectures"})
     )
     disk_format = forms.ChoiceField(label=gettext_lazy("Disk format"), required=False)
     min_disk = forms.IntegerField(
@@ -71,10 +75,10 @@ class EditForm(forms.Form):
     )
     before = forms.CharField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, data: Any = None, *, ctx: RequestContext, view: ImageView) -> None:
+    def __init__(self, data: QueryDict | None = None, *, ctx: RequestContext, view: ImageView) -> None:
         self.ctx, self.view, self.image = ctx, view, view.image
         self.now = snapshot(view)
-        shown = {**self.now, "tags": ", ".join(self.now["tags"])}
+        shown = {**self.now, "tags": join_tags(self.now["tags"])}
         super().__init__(data, initial={**shown, "before": json.dumps(self.now)})
         self.visibilities = visibility_choices(ctx, self.image)
         self.architectures = ARCHITECTURES
@@ -87,7 +91,7 @@ class EditForm(forms.Form):
             formats.help_text = _("Fixed once data has been sent: the format describes that data.")
 
     def clean_tags(self) -> list[str]:
-        tags = sorted({t for t in (part.strip() for part in self.cleaned_data["tags"].split(",")) if t})
+        tags = split_tags(self.cleaned_data["tags"])
         if too_long := next((t for t in tags if len(t) > 255), None):
             raise forms.ValidationError(_("“%(tag)s…” is longer than the 255 characters a tag may have.") % {"tag": too_long[:20]})
         if 0 <= settings.IMAGE_TAG_QUOTA < len(tags):
@@ -95,6 +99,9 @@ class EditForm(forms.Form):
                 _("%(count)s tags are more than the %(limit)s an image may have.") % {"count": len(tags), "limit": settings.IMAGE_TAG_QUOTA}
             )
         return tags
+
+    def clean_description(self) -> str:
+        return _plain(self.cleaned_data["description"])
 
     def clean_visibility(self) -> str:
         value = str(self.cleaned_data["visibility"])
@@ -114,8 +121,7 @@ class EditForm(forms.Form):
         for name, value in clashes.items():
             self.add_error(name, _("Meanwhile somebody set this to “%(value)s”. Save again to replace it.") % {"value": _word(value)})
         if clashes:
-            self.data = self.data.copy()
-            self.data["before"] = json.dumps({**before, **clashes})  # type: ignore[index]
+            self.data = {**{name: self.data.get(name, "") for name in self.data}, "before": json.dumps({**before, **clashes})}
         return cleaned
 
     def changed(self) -> dict[str, Any]:
@@ -143,10 +149,26 @@ class EditForm(forms.Form):
 def snapshot(view: ImageView) -> dict[str, Any]:
     """The values an edit form of this image shows, in comparable form."""
     values: dict[str, Any] = {name: getattr(view.image, name) for name in BASE}
-    values |= {name: view.properties.get(name, "") for name in PROPERTIES}
-    # A browser sends CRLF line ends and a null name as "".
-    values |= {"name": view.image.name or "", "disk_format": view.image.disk_format or ""}
+    values |= {name: _plain(view.properties.get(name, "")) for name in PROPERTIES}
+    values |= {"name": _plain(view.image.name or ""), "disk_format": view.image.disk_format or ""}
     return values | {"tags": sorted(t.value for t in view.image.tags.all())}
+
+
+def join_tags(tags: Iterable[str]) -> str:
+    """Tags in one line, separated by commas; one that holds a comma stands in quotes."""
+    words = (f'"{tag.replace(chr(34), chr(34) * 2)}"' if "," in tag or '"' in tag else tag for tag in tags)
+    return ", ".join(words)
+
+
+def split_tags(line: str) -> list[str]:
+    """The tags of such a line, each once, in order of the alphabet."""
+    rows = csv.reader(line.splitlines(), skipinitialspace=True)
+    return sorted({tag.strip() for row in rows for tag in row if tag.strip()})
+
+
+def _plain(text: str) -> str:
+    """Text as it comes back from a browser's form field, but for its line ends."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def _word(value: object) -> str:

@@ -87,8 +87,9 @@ def scoped(ctx: RequestContext, scope: str) -> QuerySet[Image]:
 
 def counts(ctx: RequestContext) -> dict[str, int]:
     """How many images each tab holds, and the bytes the project's own take."""
-    own = scoped(ctx, "mine").aggregate(mine=Count("id"), bytes=Sum("size"))
-    return {"mine": own["mine"], "bytes": own["bytes"] or 0, "public": scoped(ctx, "public").count()}
+    own, public = Q(owner=ctx.project_id), Q(visibility=Visibility.PUBLIC, os_hidden=False)
+    found = Image.objects.visible_to(ctx).filter(own | public)
+    return found.aggregate(mine=Count("id", filter=own), public=Count("id", filter=public), bytes=Sum("size", filter=own, default=0))
 
 
 @require_safe
@@ -116,9 +117,9 @@ def everything(request: Request) -> HttpResponse:
         raise PermissionDenied
     rows = scoped(request.ctx, "all")
     size = request.user.page_size  # type: ignore[union-attr]
-    listing = Listing(TABLE, request.GET, rows, path=reverse("images:all"), page_size=size)
-    sums = rows.aggregate(all=Count("id"), bytes=Sum("size"))
-    return _answer(request, listing, "all", {"all": sums["all"], "bytes": sums["bytes"] or 0})
+    totals = rows.aggregate(all=Count("id"), bytes=Sum("size", default=0))
+    listing = Listing(TABLE, request.GET, rows, path=reverse("images:all"), page_size=size, known_total=totals["all"])
+    return _answer(request, listing, "all", totals)
 
 
 @require_safe

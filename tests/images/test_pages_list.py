@@ -81,7 +81,7 @@ def shelf(demo):
     """Three images that differ in everything one can sort and filter by."""
     return [
         make_image(owner=demo.id, name="alpha", size=300, disk_format="raw", visibility="shared", tags=["lts"]),
-        make_image(owner=demo.id, name="beta", size=100, disk_format="vmdk", status="deactivated"),
+        make_image(owner=demo.id, name="beta", size=100, disk_format="vmdk", status="deactivated", visibility="private"),
         make_image(owner=demo.id, name="gamma", disk_format="qcow2", status="queued", visibility="community"),
     ]
 
@@ -182,7 +182,12 @@ def test_an_empty_list_says_what_to_do_next(alice_page, carol_page, demo):
 # -- what a row says ------------------------------------------------------------------------------------------------
 def test_a_row_tells_type_format_sizes_and_system(alice_page, demo):
     image = make_image(
-        demo, size=412 * 2**20, virtual_size=2 * 2**30, protected=True, properties={"os_distro": "debian", "os_version": "12"}
+        owner=demo.id,
+        visibility="private",
+        size=412 * 2**20,
+        virtual_size=2 * 2**30,
+        protected=True,
+        properties={"os_distro": "debian", "os_version": "12"},
     )
     row = row_of(alice_page.get("/images/"), image)
     for words in ["QCOW2", "412 MiB", "2 GiB virtual", "Debian 12", "protected", "Active", "Private", "os-debian"]:
@@ -229,7 +234,9 @@ def test_other_projects_learn_nothing_of_the_work_on_a_public_image(bob_page, de
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7|add:7 }}", "' onclick='x"])
 def test_names_tags_and_searches_are_inert(alice_page, demo, text):
-    image = make_image(owner=demo.id, name=text, tags=[text], properties={"os_distro": text, "description": text, "architecture": text, text: text})
+    image = make_image(
+        owner=demo.id, name=text, tags=[text], properties={"os_distro": text, "description": text, "architecture": text, text: text}
+    )
     make_job(image, status="failed", message=text, title=text, user_name=text)
     urls = ["/images/", f"/images/{image.id}/", f"/images/{image.id}/?tab=properties", f"/images/{image.id}/?tab=history"]
     urls += [f"/images/{image.id}/edit", f"/images/{image.id}/delete"]
@@ -261,20 +268,27 @@ def test_a_row_that_left_the_tab_or_was_never_to_be_seen_is_not_there(alice_page
 
 
 # -- cost -----------------------------------------------------------------------------------------------------------
+MOST = 12  # queries of a page, whatever it shows
+
+
 def queries(page, url):
+    """How many questions the page asks of the database; savepoints exist only inside a test's transaction."""
     page.get(url)
-    with CaptureQueriesContext(connection, ) as captured:
+    with CaptureQueriesContext(connection) as captured:
         assert page.get(url).status_code == 200
-    return len(captured)
+    return sum("SAVEPOINT" not in query["sql"] for query in captured)
 
 
-@pytest.mark.parametrize("url", ["/images/", "/images/?tab=public", "/images/?q=i&status=active&sort=-size", "/images/all"])
+FROZEN = json.loads((Path(__file__).parents[1] / "query_counts.json").read_text())["images"]
+
+
+@pytest.mark.parametrize("url", FROZEN)
 def test_a_page_costs_the_same_few_queries_however_many_rows_it_has(admin_page, demo, url):
-    frozen = json.loads((Path(__file__).parents[1] / "query_counts.json").read_text())
     costs = []
-    for count in (1, 25):
+    for count in (1, 24):
         for number in range(count):
-            image = make_image(owner=demo.id if number % 2 else admin_page.project.id, visibility="public", tags=["t"], properties={"os_distro": "debian"})
+            owner = demo if number % 2 else admin_page.project
+            image = make_image(name="i", owner=owner.id, visibility="public", tags=["t"], properties={"os_distro": "debian"})
             make_job(image)
         costs.append(queries(admin_page, url))
-    assert costs[0] == costs[1] == frozen[url]
+    assert costs[0] == costs[1] == FROZEN[url] <= MOST

@@ -1,0 +1,60 @@
+// The list of images: the whole page ticked at once, how many are selected, and menus placed where the browser cannot do it.
+const vitrine = window.vitrine;
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+
+// -- selecting -----------------------------------------------------------------------------------------------------
+const boxes = () => $$("#image-table input[name=ids]");
+
+function count() {
+  const all = boxes();
+  const chosen = all.filter((box) => box.checked).length;
+  for (const words of $$(".bulk-count")) words.textContent = chosen ? words.dataset.words.replace("{n}", chosen) : "";
+  for (const head of $$("[data-check-all]")) {
+    head.checked = chosen > 0 && chosen === all.length;
+    head.indeterminate = chosen > 0 && chosen < all.length;
+  }
+}
+
+let last = null;
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-check-all]")) for (const box of boxes()) box.checked = event.target.checked;
+  if (event.target.matches("[data-check-all], #image-table input[name=ids]")) count();
+});
+document.addEventListener("click", (event) => {
+  const box = event.target.closest?.("#image-table input[name=ids]");
+  if (!box) return;
+  const all = boxes();
+  if (event.shiftKey && all.includes(last)) {
+    const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
+    for (const one of all.slice(from, to + 1)) one.checked = box.checked;
+    count();
+  }
+  last = box;
+});
+for (const name of ["htmx:afterSettle", "vitrine:page"]) document.addEventListener(name, () => setTimeout(count));
+
+// -- menus ---------------------------------------------------------------------------------------------------------
+if (!CSS.supports("position-area", "bottom")) {
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      const menu = event.target;
+      if (event.newState !== "open" || !menu.matches?.(".menu-list[popover]")) return;
+      const opener = document.querySelector(`[popovertarget="${CSS.escape(menu.id)}"]`).getBoundingClientRect();
+      const left = menu.classList.contains("menu-end") ? opener.right - menu.offsetWidth : opener.left;
+      const below = opener.bottom + 4 + menu.offsetHeight <= window.innerHeight;
+      menu.style.inset = "auto";
+      menu.style.left = `${Math.max(8, left) + window.scrollX}px`;
+      menu.style.top = `${(below ? opener.bottom + 4 : Math.max(8, opener.top - 4 - menu.offsetHeight)) + window.scrollY}px`;
+    },
+    true,
+  );
+}
+document.addEventListener("click", (event) => {
+  // A link or a button of a menu has been used: the menu has done its part.
+  const menu = event.target.closest?.(".menu-list[popover] a, .menu-list[popover] button")?.closest("[popover]");
+  if (menu?.matches(":popover-open")) menu.hidePopover();
+});
+
+count();
+vitrine.images = { count };
