@@ -20,6 +20,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import path
 
 from dashboard.celery import EmbeddedWorker, embedded
+from dashboard.core import processes
 from dashboard.core.static import StaticFiles
 from dashboard.jobs import live
 from dashboard.jobs.consumers import Live
@@ -48,6 +49,7 @@ async def lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            processes.die_with_parent()
             live.attach(asyncio.get_running_loop())
             try:
                 if worker:

@@ -50,6 +50,7 @@ class EmbeddedWorker:
         self.beat = EmbeddedService(app, thread=True, scheduler_cls=Scheduler)
         self.beat.daemon = True
         self.beat.start()
+        app.send_task("jobs.reap")  # not five seconds later: what the last process left is picked up at once
 
     def stop(self) -> None:
         """Take no more tasks. Running ones are left: their jobs are picked up again at the next start."""

@@ -227,5 +227,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("VITRINE_LOG_LEVEL", "INFO")},
-    "loggers": {"oslo_policy": {"level": "WARNING"}, "axes": {"level": "WARNING"}, "oslo_utils": {"level": "ERROR"}},
+    "loggers": {
+        "oslo_policy": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
+        "oslo_utils": {"level": "ERROR"},
+        "kombu": {"level": "ERROR"},
+        "celery": {"level": "WARNING"},
+    },
 }

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from dashboard.core import errors
-from dashboard.jobs import services as jobs
+from dashboard.jobs import health
 from images import stores
 
 
@@ -43,10 +43,10 @@ def _database() -> str:
 
 
 def _workers() -> str:
-    seconds = jobs.idle_for()
+    seconds = health.idle_for()
     if seconds is None:
         return _("No worker has reported since the start.")
-    return "ok" if seconds < jobs.WORKER_SILENCE else _("No worker has reported for %(seconds)d seconds.") % {"seconds": seconds}
+    return "ok" if seconds < health.WORKER_SILENCE else _("No worker has reported for %(seconds)d seconds.") % {"seconds": seconds}
 
 
 def _store(name: str) -> Callable[[], str]:

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from dashboard.jobs import services
+from dashboard.jobs import health, services
 
 BEAT = {"jobs.reap": ("jobs.reap", 5.0)}
 """What the scheduler sends: name → (task, every so many seconds)."""
@@ -10,4 +10,5 @@ BEAT = {"jobs.reap": ("jobs.reap", 5.0)}
 
 @shared_task(name="jobs.reap")  # type: ignore[untyped-decorator]
 def reap() -> None:
+    health.report()
     services.reap()

@@ -1,11 +1,10 @@
 """`manage.py up`: from a clone to a dashboard."""
 
-import asyncio
-import contextlib
 import hashlib
 import os
 import shutil
-import signal
+import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         self.collect_static()
         self.first_users(demo=demo)
-        with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-            asyncio.run(self.serve(host, port))
+        self.serve(host, port)
 
     def echo(self, line: str) -> None:
         self.stdout.write(f"+ manage.py {line}")
@@ -53,38 +51,46 @@ class Command(BaseCommand):
             return
         self.echo("collectstatic")
         shutil.rmtree(settings.STATIC_ROOT, ignore_errors=True)
-        call_command("collectstatic", verbosity=0, interactive=False)
+        call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=["rest_framework"])
         stamp.write_text(digest.hexdigest())
 
     def first_users(self, *, demo: bool) -> None:
         from dashboard.identity import services
 
-        if password := services.bootstrap_admin(os.environ.get("VITRINE_ADMIN_PASSWORD")):
-            self.stdout.write(f"The administrator is `admin`, password {password} (shown once).")
-        if demo and (password := services.bootstrap_demo(os.environ.get("VITRINE_DEMO_PASSWORD"))):
-            self.stdout.write(f"The demo users are alice, bob and carol, password {password} (shown once).")
+        given = os.environ.get("VITRINE_ADMIN_PASSWORD")
+        if (made := services.bootstrap_admin(given)) and made != given:
+            self.stdout.write(f"The administrator is `admin`, password {made} (shown once).")
+        given = os.environ.get("VITRINE_DEMO_PASSWORD")
+        if demo and (made := services.bootstrap_demo(given)) and made != given:
+            self.stdout.write(f"The demo users are alice, bob and carol, password {made} (shown once).")
 
-    async def serve(self, host: str, port: int) -> None:
-        """Serve until SIGINT or SIGTERM; say so once the first request was answered."""
-        from granian.constants import Interfaces
-        from granian.server.embed import Server
+    def serve(self, host: str, port: int) -> None:
+        """Serve until SIGINT or SIGTERM. The worker process dies with this one, and is replaced when it dies alone."""
+        from granian import Granian
+        from granian.constants import Interfaces, Loops
+        from granian.log import LogLevels
 
-        server = Server("dashboard.asgi:application", address=host, port=port, interface=Interfaces.ASGI, backlog=1024, log_level="warning")
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, server.stop)
-        announcing = loop.create_task(self.announce(host, port))
-        try:
-            await server.serve()
-        finally:
-            announcing.cancel()
+        server = Granian(
+            "dashboard.asgi:application",
+            address=host,
+            port=port,
+            interface=Interfaces.ASGI,
+            loop=Loops.uvloop,
+            log_level=LogLevels.warning,
+            respawn_failed_workers=True,
+            respawn_interval=1,
+            workers_kill_timeout=10,
+        )
+        os.environ["VITRINE_SUPERVISED"] = str(os.getpid())
+        threading.Thread(target=self.announce, args=(host, port), daemon=True).start()
+        server.serve()
 
-    async def announce(self, host: str, port: int) -> None:
+    def announce(self, host: str, port: int) -> None:
+        """Say where the dashboard is, once it answers."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (recognised, not bound)
-        reachable = everywhere.get(host, f"[{host}]" if ":" in host else host)
-        address = f"http://{reachable}:{port}"
-        while not await asyncio.to_thread(_answers, f"{address}/healthz"):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # nothing signals this; the first answer is what we wait for
+        address = f"http://{everywhere.get(host, f'[{host}]' if ':' in host else host)}:{port}"
+        while not _answers(f"{address}/healthz"):
+            time.sleep(0.05)  # nothing signals it; the first answer is what we wait for
         self.stdout.write(f"Vitrine is ready at {address}")
         self.stdout.flush()
 
