@@ -55,7 +55,9 @@ def disk(view: View) -> Member:
 def walk(view: View) -> Iterator[Member]:
     """The regular files of a tar, one header at a time; anything else in it is a refusal."""
     at = 0
-    while view.within(at, BLOCK):
+    for _count in range(4 * MEMBERS_MAX):
+        if not view.within(at, BLOCK):
+            return
         header = view.read(at, BLOCK)
         if not any(header):
             return
@@ -71,6 +73,7 @@ def walk(view: View) -> Iterator[Member]:
         else:
             raise refuse(_("The package contains links, devices or folders; only plain files are accepted."))
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
+    raise refuse(_("The package consists of too many parts."))
 
 
 def _number(field: bytes) -> int:

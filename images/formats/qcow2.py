@@ -121,15 +121,15 @@ def _check_l1(view: View, header: Header) -> list[int]:
     table = view.table(header.l1_offset, header.l1_size * 8)
     if table is None:
         return []
-    places: list[int] = []
+    places: dict[int, None] = {}
     for entry in numbers(table, "Q", big=True):
         if offset := entry & OFFSET_MASK:
             if offset % header.cluster or not view.within(offset, header.cluster):
                 raise damaged(_("a table lies outside the file"))
-            places.append(offset)
-    if len(set(places)) != len(places):
-        raise damaged(_("parts of its disk share one table"))
-    return places
+            if offset in places:
+                raise damaged(_("parts of its disk share one table"))
+            places[offset] = None
+    return list(places)
 
 
 def _check_l2(view: View, header: Header, table: bytes) -> None:

@@ -47,6 +47,8 @@ def judge(name: str, head: bytes, tail: bytes = b"") -> None:
         inspector.finish()
         inspector.safety_check()
     except format_inspector.SafetyCheckFailed as failure:
+        if name == "gpt":
+            raise refuse(_("The disk has a boot sector whose partition table is empty or wrong. Partition the disk anew.")) from None
         raise refuse(
             _("The file fails the safety check of its format (%(checks)s).") % {"checks": ", ".join(sorted(failure.failures))[:80]}
         ) from None

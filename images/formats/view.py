@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.core import errors
 
-TABLE_BUDGET = 256 * 2**20  # bytes of tables looked at per image; what lies beyond is left to qemu-img
+TABLE_BUDGET = 64 * 2**20  # bytes of tables looked at per image; what lies beyond is left to qemu-img
 
 
 class NotYet(Exception):
@@ -112,9 +112,7 @@ def truncated() -> errors.UnsupportedFormat:
 
 def damaged(what: str) -> errors.UnsupportedFormat:
     """A refusal of a file whose own structures contradict it; `what` is a phrase such as "its block table"."""
-    return refuse(
-        _("The image is damaged or was tampered with: %(what)s. Create it again, for instance with qemu-img convert.") % {"what": what}
-    )
+    return refuse(_("The image is damaged or was tampered with: %(what)s. Create it again with qemu-img convert.") % {"what": what})
 
 
 def too_large(size: int) -> errors.TooLarge:
