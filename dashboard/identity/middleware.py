@@ -29,7 +29,7 @@ class ContextMiddleware:
 
 
 def _signed_in(request: HttpRequest) -> bool:
-    return bool(request.session.session_key) and request.user.is_authenticated
+    return bool(request.session.session_key) and isinstance(request.user, User)
 
 
 def _context(request: HttpRequest) -> RequestContext | None:

@@ -56,6 +56,12 @@ def groups_for(ctx: RequestContext, path: str) -> list[dict[str, Any]]:
     return groups
 
 
+def landing(ctx: RequestContext, path: str) -> str:
+    """The page of the navigation that `path` belongs to: where to go when the thing shown may not exist any more. Else "/"."""
+    urls = (reverse(item.url_name) for item in _items.values() if item.rule(ctx))
+    return max((url for url in urls if path.startswith(url)), key=len, default="/")
+
+
 def context(request: HttpRequest) -> dict[str, Any]:
     """Context processor: ctx, person, projects and navigation; each costs nothing until a template asks for it."""
     ctx: RequestContext | None = getattr(request, "ctx", None)

@@ -73,3 +73,9 @@ class Handler(AxesHandler):  # type: ignore[misc]
                 defaults={"failures_since_start": 0},
             )
             AccessAttempt.objects.filter(pk=row.pk).update(failures_since_start=F("failures_since_start") + 1, attempt_time=now)
+
+    def post_save_access_attempt(self, instance: Any, **kwargs: Any) -> None:
+        """Axes tells of its own rows; nothing to do."""
+
+    def post_delete_access_attempt(self, instance: Any, **kwargs: Any) -> None:
+        """Likewise."""
