@@ -36,6 +36,7 @@ class Arrival:
     """Bytes of one image on their way in."""
 
     image: Image
+    ctx: RequestContext
     progress: jobs.Progress
     size: int | None  # as declared; None for a chunked body
     limit: int  # most bytes that will be taken
@@ -90,7 +91,7 @@ def begin(ctx: RequestContext, image_id: UUID | str, *, size: int | None, staged
             waiting=True,
         )
         progress = jobs.lease(job)
-    arrival = Arrival(image, progress, size, limit, _Nowhere(), blob)
+    arrival = Arrival(image, ctx, progress, size, limit, _Nowhere(), blob)
     try:
         arrival.target = stores.get(name).open_writer(blob.key) if blob else _fresh(image)
     except BaseException as error:
@@ -165,6 +166,7 @@ def _activate(arrival: Arrival, writer: Writer) -> None:
     writer.commit()
     progress.set(writer.size)
     progress.step("activate")
+    _authorise_again(arrival)
     stored = data.hashed(blob, writer.size, arrival.digests)
     data.activate(
         image,
@@ -174,6 +176,15 @@ def _activate(arrival: Arrival, writer: Writer) -> None:
         checksum=stored.checksum,
         os_hash_value=stored.os_hash_value,
     )
+
+
+def _authorise_again(arrival: Arrival) -> None:
+    """A long upload may outlive the token, but not the account or the role of who sends it."""
+    try:
+        ctx = uploads.context_of(arrival.ctx.user_id, arrival.ctx.project_id or "")
+    except errors.Unauthenticated:
+        raise errors.Forbidden(_("The person who began this may no longer act in the project.")) from None
+    policy.require(ctx, "upload_image", arrival.image)
 
 
 def fail(arrival: Arrival, error: BaseException, *, cancelled: bool = False) -> None:

@@ -12,8 +12,10 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from dashboard.core import errors
+from dashboard.core import errors, qemu_img
 from dashboard.core.context import RequestContext
+from dashboard.identity import services as identity
+from dashboard.identity.models import Project, User
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Status as JobStatus
 from images import policy
@@ -43,6 +45,8 @@ def create(
     """
     policy.require(ctx, "upload_image", image)
     require_formats(image)
+    if target_format and target_format not in qemu_img.TARGETS:
+        raise errors.BadRequest(_("Images cannot be converted to {format}."), format=target_format[:40])
     quotas.require_size(length)
     quotas.require_space(length)
     grant = secrets.token_urlsafe(32)
@@ -106,12 +110,17 @@ def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None
         key = uuid.UUID(str(upload_id))
     except ValueError:
         raise unknown() from None
+    if str(key) != str(upload_id):  # UUID() also takes braces and missing dashes
+        raise unknown()
     uploads = Upload.objects.select_related("image", "job")
     upload = uploads.filter(pk=key).first()
     if upload is None or (upload.expires_at <= timezone.now() and not upload.complete):
         raise unknown()
     if grant and hmac.compare_digest(_digest(grant), upload.grant):
-        ctx = _context_of(upload)
+        try:
+            ctx = context_of(upload.user_id, upload.project_id)
+        except errors.Unauthenticated:
+            raise unknown() from None
     elif ctx is None or not uploads.filter(pk=key).visible_to(ctx).exists():
         raise unknown()
     if not policy.allows(ctx, "upload_image", upload.image):
@@ -119,18 +128,13 @@ def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None
     return upload
 
 
-def _context_of(upload: Upload) -> RequestContext:
-    from dashboard.identity import services as identity
-    from dashboard.identity.models import Project, User
-
-    user = User.objects.filter(pk=upload.user_id).first()
-    project = Project.objects.filter(pk=upload.project_id).first()
+def context_of(user_id: str, project_id: str) -> RequestContext:
+    """What this person may do in this project now; Unauthenticated when the account, the project or the role is gone."""
+    user = User.objects.filter(pk=user_id).first()
+    project = Project.objects.filter(pk=project_id).first()
     if user is None or project is None:
-        raise unknown()
-    try:
-        return identity.context_for(user, project)
-    except errors.Unauthenticated:
-        raise unknown() from None
+        raise errors.Unauthenticated
+    return identity.context_for(user, project)
 
 
 def unknown() -> errors.NotFound:

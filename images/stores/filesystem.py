@@ -47,7 +47,7 @@ class FileWriter:
             self._flushed = self.size
 
     def pread(self, offset: int, length: int) -> bytes:
-        return os.pread(self._open(), max(0, min(length, self.size - offset)), offset)
+        return sparse.pread(self._open(), offset, length, self.size)
 
     def commit(self) -> None:
         fd = self._open()

@@ -50,6 +50,12 @@ def pwrite(fd: int, data: bytes, offset: int) -> None:
         _all(fd, memoryview(data)[start:] if start else data, offset + start)
 
 
+def pread(fd: int, offset: int, length: int, size: int) -> bytes:
+    """Read from a file that `pwrite` made `size` bytes long, even where the trailing zeros are not there yet."""
+    wanted = max(0, min(length, size - offset))
+    return os.pread(fd, wanted, offset).ljust(wanted, b"\0")
+
+
 def _all(fd: int, data: bytes | memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(fd, data, offset)

@@ -129,7 +129,7 @@ class Appender:
         self.size = size
 
     def pread(self, offset: int, length: int) -> bytes:
-        return os.pread(self._fd, max(0, min(length, self.size - offset)), offset)
+        return sparse.pread(self._fd, offset, length, self.size)
 
     def close(self) -> None:
         os.close(self._fd)
