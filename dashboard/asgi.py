@@ -59,6 +59,8 @@ async def lifespan(receive: Any, send: Any) -> None:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
             await send({"type": "lifespan.startup.complete"})
+            if address := os.environ.get("VITRINE_ANNOUNCE"):
+                print(f"Vitrine is ready at {address}", flush=True)  # the sockets are bound by now: a client waits, and is served
         elif message["type"] == "lifespan.shutdown":
             if worker:
                 await asyncio.to_thread(worker.stop)

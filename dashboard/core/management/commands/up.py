@@ -3,15 +3,14 @@
 import hashlib
 import os
 import shutil
-import threading
-import time
-import urllib.request
+import socket
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
 
 
 class Command(BaseCommand):
@@ -24,11 +23,22 @@ class Command(BaseCommand):
         parser.add_argument("--demo", action="store_true", help="add the projects demo and partner, and alice, bob and carol")
 
     def handle(self, *args: Any, host: str, port: int, demo: bool, **options: Any) -> None:
+        self.require_free(host, port)
         self.echo("migrate")
         call_command("migrate", verbosity=0, interactive=False)
         self.collect_static()
         self.first_users(demo=demo)
         self.serve(host, port)
+
+    def require_free(self, host: str, port: int) -> None:
+        """The server shares a port that is in use, silently; so ask first."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise CommandError(f"Port {port} of {host} cannot be used: {error.strerror}. Choose another with --port.") from error
 
     def echo(self, line: str) -> None:
         self.stdout.write(f"+ manage.py {line}")
@@ -65,7 +75,7 @@ class Command(BaseCommand):
             self.stdout.write(f"The demo users are alice, bob and carol, password {made} (shown once).")
 
     def serve(self, host: str, port: int) -> None:
-        """Serve until SIGINT or SIGTERM. The worker process dies with this one, and is replaced when it dies alone."""
+        """Serve until SIGINT or SIGTERM; the worker says when it is ready. The worker process dies with this one, and is replaced when it dies alone."""
         from granian import Granian
         from granian.constants import Interfaces, Loops
         from granian.log import LogLevels
@@ -82,22 +92,12 @@ class Command(BaseCommand):
             workers_kill_timeout=10,
         )
         os.environ["VITRINE_SUPERVISED"] = str(os.getpid())
-        threading.Thread(target=self.announce, args=(host, port), daemon=True).start()
+        os.environ["VITRINE_ANNOUNCE"] = _address(host, port)
+        connections.close_all()  # the worker is forked; no connection may be shared with it
         server.serve()
 
-    def announce(self, host: str, port: int) -> None:
-        """Say where the dashboard is, once it answers."""
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (recognised, not bound)
-        address = f"http://{everywhere.get(host, f'[{host}]' if ':' in host else host)}:{port}"
-        while not _answers(f"{address}/healthz"):
-            time.sleep(0.05)  # nothing signals it; the first answer is what we wait for
-        self.stdout.write(f"Vitrine is ready at {address}")
-        self.stdout.flush()
 
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
+def _address(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (recognised, not bound)
+    return f"http://{everywhere.get(host, f'[{host}]' if ':' in host else host)}:{port}"
