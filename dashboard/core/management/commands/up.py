@@ -75,7 +75,10 @@ class Command(BaseCommand):
             self.stdout.write(f"The demo users are alice, bob and carol, password {made} (shown once).")
 
     def serve(self, host: str, port: int) -> None:
-        """Serve until SIGINT or SIGTERM; the worker says when it is ready. The worker process dies with this one, and is replaced when it dies alone."""
+        """Serve until SIGINT or SIGTERM; the worker says when it is ready.
+
+        The worker process dies with this one, and is replaced when it dies alone.
+        """
         from granian import Granian
         from granian.constants import Interfaces, Loops
         from granian.log import LogLevels
