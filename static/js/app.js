@@ -72,6 +72,8 @@ vitrine.icon = icon;
 const ICONS = { success: "ok", info: "info", warning: "warning", danger: "bad" };
 vitrine.toast = (text, level = "info") => {
   const kind = level === "error" ? "danger" : level in ICONS ? level : "info";
+  const shelf = $("#toasts");
+  for (const old of $$(".toast-card", shelf)) if (old.textContent === text) old.remove();
   const toast = document.createElement("div");
   const words = document.createElement("span");
   const close = document.createElement("button");
@@ -83,7 +85,6 @@ vitrine.toast = (text, level = "info") => {
   close.append(icon("close"));
   close.addEventListener("click", () => toast.remove());
   toast.append(icon(ICONS[kind]), words, close);
-  const shelf = $("#toasts");
   shelf.append(toast);
   while (shelf.children.length > 4) shelf.firstElementChild.remove();
   // An error stays until it was read; the rest leaves by itself, but not from under the pointer or the focus.
@@ -336,6 +337,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => settled(event.detail.boosted || event.target.id === "page"));
 document.addEventListener("htmx:historyRestore", () => settled(true));
 function settled(moved) {
+  if (moved) $$(".toast-danger").forEach((old) => old.remove()); // an error belongs to the page it happened on
   unpackMessages();
   if (!moved) return;
   $$(".tooltip").forEach((tip) => tip.remove());
