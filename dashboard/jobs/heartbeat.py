@@ -11,6 +11,7 @@ from dashboard.jobs import leases
 from dashboard.jobs.models import Job, Status
 
 INTERVAL = 2.0  # seconds
+MISSES = 5
 STALE = 15.0  # seconds without a beat after which the worker is taken for dead
 
 log = logging.getLogger(__name__)
@@ -20,21 +21,21 @@ class Heart:
     """The jobs this process holds. The thread lives only while there are any."""
 
     def __init__(self) -> None:
-        self._held: set[uuid.UUID] = set()
+        self._held: dict[uuid.UUID, int] = {}  # with the beats in a row that found no row
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     def hold(self, job_id: uuid.UUID) -> None:
         with self._lock:
-            self._held.add(job_id)
+            self._held[job_id] = 0
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
                 self._thread.start()
 
     def release(self, job_id: uuid.UUID) -> None:
         with self._lock:
-            self._held.discard(job_id)
+            self._held.pop(job_id, None)
             self._wake.notify_all()
 
     def holds(self, job_id: uuid.UUID) -> bool:
@@ -50,11 +51,21 @@ class Heart:
                     return
                 held = list(self._held)
             try:
-                Job.objects.filter(pk__in=held, lease=leases.me(), status=Status.RUNNING).update(heartbeat_at=timezone.now())
+                mine = Job.objects.filter(pk__in=held, lease=leases.me(), status=Status.RUNNING)
+                if mine.update(heartbeat_at=timezone.now()) < len(held):
+                    self._miss(set(held) - set(mine.values_list("pk", flat=True)))
             except Exception:  # the database may be away for a moment; the next beat tells
                 log.warning("A heartbeat was not written.", exc_info=True)
             finally:
                 connection.close()
+
+    def _miss(self, gone: set[uuid.UUID]) -> None:
+        """Forget jobs that are not ours any more; not at once, for a row may still wait for its commit."""
+        with self._lock:
+            for job_id in gone & self._held.keys():
+                self._held[job_id] += 1
+                if self._held[job_id] > MISSES:
+                    del self._held[job_id]
 
 
 heart = Heart()

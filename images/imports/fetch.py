@@ -36,6 +36,10 @@ class Broken(Exception):
     """The connection ended too early or stalled; another try may do better."""
 
 
+class Unreachable(Broken):
+    """None of the judged addresses took the connection."""
+
+
 class _Raw(io.RawIOBase):
     """A socket that is read only while `guard` lets it: http.client does not know that it is being watched."""
 
@@ -149,4 +153,4 @@ def _connect(target: Target, limits: Limits, check: Callable[[], None]) -> socke
             return ssl.create_default_context().wrap_socket(sock, server_hostname=target.host)
         except (OSError, ValueError):
             sock.close()
-    raise addresses.refused(target.host)
+    raise Unreachable(target.host)

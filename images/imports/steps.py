@@ -28,34 +28,24 @@ CHUNK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A staging file and what is known about it. It also serves as the inspector's source."""
+    """A staging file and what is known about it."""
 
     owner: UUID  # of the staging file: an upload's or an image's id
-    path: Path | None
+    path: Path
     disk_format: str
     container_format: str
     virtual_size: int | None = None
 
     @property
     def size(self) -> int:
-        return self.file.stat().st_size
-
-    @property
-    def file(self) -> Path:
-        assert self.path is not None
-        return self.path
-
-    def pread(self, offset: int, length: int) -> bytes:
-        with self.file.open("rb") as file:
-            file.seek(offset)
-            return file.read(length)
+        return self.path.stat().st_size
 
 
 def verify(file: File, expected: dict[str, str], progress: Progress) -> None:
     """Compare the file with the checksum its sender gave, before any program touches it."""
     progress.step("verify", file.size)
     digest = hashlib.new(expected["algo"], usedforsecurity=False)
-    with file.file.open("rb") as source:
+    with file.path.open("rb") as source:
         while piece := source.read(CHUNK):
             digest.update(piece)
             progress.advance(len(piece))
@@ -68,12 +58,17 @@ def verify(file: File, expected: dict[str, str], progress: Progress) -> None:
 def examine(file: File, progress: Progress) -> File:
     """Judge the whole file by what it was declared to be; returns it with its virtual size."""
     progress.step("inspect", file.size)
-    verdict = inspect.inspect_source(file, declared=file.disk_format, container=file.container_format)
     size = file.size
+    verdict = _judge(file.path, file.disk_format, file.container_format)
     if verdict.virtual_size is not None and verdict.virtual_size > settings.IMAGE_SIZE_CAP:
         quotas.require_size(verdict.virtual_size)
     progress.set(size)
     return File(file.owner, file.path, file.disk_format, file.container_format, verdict.virtual_size)
+
+
+def _judge(path: Path, declared: str, container: str) -> inspect.Verdict:
+    with inspect.FileSource(path) as source:
+        return inspect.inspect_source(source, declared=declared, container=container)
 
 
 def wants_conversion(file: File, target_format: str | None) -> bool:
@@ -85,7 +80,7 @@ def convert(image: Image, file: File, target_format: str, progress: Progress) ->
     """The file in another format, judged again; room for it is asked for before the first byte is written."""
     total = file.virtual_size or file.size
     progress.step("convert", total, note=f"{file.disk_format} → {target_format}")
-    most = total if target_format == "raw" else qemu_img.measure(file.file, file.disk_format, target_format).required
+    most = total if target_format == "raw" else qemu_img.measure(file.path, file.disk_format, target_format).required
     reserve(image, most)
     quotas.require_space(_still_to_write(file, most, target_format))
     target = staging.path(file.owner).with_suffix(".converted")
@@ -96,15 +91,14 @@ def convert(image: Image, file: File, target_format: str, progress: Progress) ->
         return False
 
     qemu_img.convert(
-        file.file,
+        file.path,
         file.disk_format,
         target,
         target_format,
         on_progress=lambda percent: progress.set(int(total * percent / 100)),
         cancelled=cancelled,
     )
-    made = File(file.owner, target, target_format, "bare")
-    verdict = inspect.inspect_source(made, declared=target_format, container="bare")
+    verdict = _judge(target, target_format, "bare")
     return File(file.owner, target, target_format, "bare", verdict.virtual_size)
 
 
@@ -112,7 +106,7 @@ def _still_to_write(file: File, most: int, target_format: str) -> int:
     """Disk space the conversion needs: holes of a raw file cost none."""
     if target_format != "raw":
         return most
-    return min(most, qemu_img.measure(file.file, file.disk_format, "raw").required)
+    return min(most, qemu_img.measure(file.path, file.disk_format, "raw").required)
 
 
 def reserve(image: Image, size: int) -> None:
@@ -132,7 +126,7 @@ def store(image: Image, file: File, store_name: str | None, progress: Progress) 
         progress.set(done)
         progress.check()
 
-    return data.store_file(file.file, store_name, on_hash=hashed, on_store=lambda: progress.step("store", size))
+    return data.store_file(file.path, store_name, on_hash=hashed, on_store=lambda: progress.step("store", size))
 
 
 def activate(job: Job, image: Image, file: File, stored: data.Stored, progress: Progress) -> None:

@@ -13,9 +13,9 @@ from dashboard.jobs.models import Job
 from dashboard.jobs.services import Progress
 from images.formats import inspect
 from images.imports import addresses, steps
-from images.imports.fetch import Answer, Broken, Limits
+from images.imports.fetch import Answer, Broken, Limits, Unreachable
 from images.models import Image
-from images.services import quotas
+from images.services import quotas, uploads
 from images.uploads import staging
 from images.uploads.staging import Appender
 
@@ -37,15 +37,15 @@ class Listener(Protocol):
         """So many bytes are in the file."""
 
     def first(self, head: bytes, total: int | None) -> None:
-        """The first MiB, or the whole file when it is shorter; told once."""
+        """As much of the beginning as `head` asked for, or the whole file when it is shorter; told once."""
 
 
 class Download:
     """One file from one URL, into the staging file of `owner`."""
 
-    def __init__(self, url: str, owner: UUID, listener: Listener, limits: Limits | None = None) -> None:
+    def __init__(self, url: str, owner: UUID, listener: Listener, limits: Limits | None = None, *, head: int = MIB) -> None:
         self.target = addresses.check(addresses.parse(url))
-        self.owner, self.listener = owner, listener
+        self.owner, self.listener, self.head = owner, listener, head
         self.limits = limits or Limits()
         self.ends_at = time.monotonic() + self.limits.total
         self.done = 0
@@ -61,7 +61,9 @@ class Download:
                 with self._open() as answer:
                     self._receive(answer)
                 return self.done
-            except Broken:
+            except Broken as broken:
+                if isinstance(broken, Unreachable) and not self.done:
+                    raise addresses.refused(self.target.host) from None
                 failures = 1 if self.done - best >= MIB else failures + 1
                 best = max(best, self.done)
                 if failures >= self.limits.tries:
@@ -150,13 +152,15 @@ class Download:
                 raise Broken("short")
             self._judge(file, ended=True)
         finally:
-            file.sync()
-            file.close()
+            try:
+                file.sync()
+            finally:
+                file.close()
 
     def _judge(self, file: Appender, *, ended: bool) -> None:
-        if not self.judged and (ended or self.done >= MIB):
+        if not self.judged and (ended or self.done >= self.head):
             self.judged = True
-            self.listener.first(file.pread(0, MIB), self.done if ended else self.total)
+            self.listener.first(file.pread(0, self.head), self.done if ended else self.total)
 
 
 class _Pace:
@@ -225,7 +229,7 @@ def fetch(job: Job, image: Image, progress: Progress, limits: Limits | None = No
     if fetched and staging.size(image.pk) == fetched:
         return image.pk
     progress.step("download")
-    size = Download(job.arguments["uri"], image.pk, _Recorder(image, progress), limits).run()
+    size = Download(job.arguments["uri"], image.pk, _Recorder(image, progress), limits, head=uploads.head_size(image)).run()
     job.arguments["fetched"] = size
     Job.objects.filter(pk=job.pk).update(arguments=job.arguments)
     return image.pk
