@@ -4,9 +4,11 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
+from dashboard.core import errors
 from dashboard.core.context import RequestContext
 from dashboard.identity import services
 from dashboard.identity.authentication import PROJECT_KEY, SAFE_METHODS
@@ -26,6 +28,18 @@ class ContextMiddleware:
         if request.ctx is not None or _signed_in(request):  # type: ignore[attr-defined]
             response.headers["Cache-Control"] = "no-store"
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """An error of the tree that no view has dealt with: its own page and status; for htmx its sentence, which becomes a toast."""
+        if not isinstance(exception, errors.Error):
+            return None
+        if getattr(request, "htmx", None):
+            return HttpResponse(str(exception), status=exception.status, content_type="text/plain; charset=utf-8")
+        if isinstance(exception, errors.NotFound):
+            raise Http404(str(exception)) from exception
+        if isinstance(exception, errors.Forbidden):
+            raise PermissionDenied(str(exception)) from exception
+        return render(request, "errors/refused.html", {"status": exception.status, "message": str(exception)}, status=exception.status)
 
 
 def _signed_in(request: HttpRequest) -> bool:
