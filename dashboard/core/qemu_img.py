@@ -37,8 +37,11 @@ DRIVERS: Mapping[str, str] = {
 # force_size: without it qemu rounds the disk up to whole cylinders.
 TARGETS: Mapping[str, str] = {
     "raw": "", "qcow2": "compat=1.1", "vmdk": "subformat=monolithicSparse", "vdi": "",
-    "vhd": "subformat=dynamic,force_size=on", "vhdx": "subformat=dynamic",
+    "vhd": "subformat=dynamic,force_size=on", "vhdx": "subformat=dynamic,block_size=2M",
 }  # fmt: skip
+# qemu-img measures raw and qcow2 only. The others are measured as qcow2 with clusters as large as their blocks.
+CLUSTERS: Mapping[str, str] = {"qcow2": "64k", "vmdk": "64k", "vdi": "1M", "vhd": "2M", "vhdx": "2M"}
+OVERHEAD = 8 * 2**20  # their headers and tables, generously
 MEMORY = 2 * 2**30  # below 512 MiB qemu-img aborts
 OUTPUT = 2**20  # what is kept of a child's stdout and of its stderr
 POLL = 0.2  # seconds between two looks at `cancelled` and at the clock
@@ -132,11 +135,13 @@ def info(path: Path, fmt: str, *, offset: int = 0, length: int | None = None) ->
 
 
 def measure(path: Path, fmt: str, out: str) -> Measure:
-    """How many bytes the image would take as `out` (raw or qcow2: others cannot be measured and are taken as fully allocated)."""
-    measured = out if out in {"raw", "qcow2"} else "raw"
-    answer = _json(["measure", "--output=json", "-O", measured, "--image-opts", _source(path, fmt)], fmt)
-    required, full = int(answer["required"]), int(answer["fully-allocated"])
-    return Measure(required if measured == out else full, full)
+    """How many bytes the image would take as `out`: exactly for raw and qcow2, at most for the others."""
+    if out not in TARGETS:
+        raise _not_a_target(out)
+    options = ["-O", "qcow2", "-o", f"cluster_size={CLUSTERS[out]}"] if out in CLUSTERS else ["-O", "raw"]
+    answer = _json(["measure", "--output=json", *options, "--image-opts", _source(path, fmt)], fmt)
+    overhead = 0 if out in {"raw", "qcow2"} else OVERHEAD
+    return Measure(int(answer["required"]) + overhead, int(answer["fully-allocated"]) + overhead)
 
 
 def convert(
@@ -154,7 +159,7 @@ def convert(
     raises) the child is killed and reaped. Holes stay holes. The target is not synced to disk: whoever keeps it does that.
     """
     if target_format not in TARGETS:
-        raise errors.BadRequest(_("Images cannot be converted to %(format)s.") % {"format": repr(target_format)[:40]})
+        raise _not_a_target(target_format)
     about = info(source, source_format)
     if not about.stands_alone or about.encrypted:
         raise errors.UnsupportedFormat(_("Only images that stand alone and are not encrypted can be converted."))
@@ -169,6 +174,10 @@ def convert(
         target.unlink(missing_ok=True)
         raise
     reader.report(100.0)
+
+
+def _not_a_target(fmt: str) -> errors.BadRequest:
+    return errors.BadRequest(_("Images cannot be converted to %(format)s.") % {"format": repr(fmt)[:40]})
 
 
 class _ProgressReader:

@@ -103,10 +103,12 @@ def test_progress_rises_in_steps_to_a_hundred(disk: Path, tmp_path: Path) -> Non
 
 @needs_qemu
 @pytest.mark.qemu
-def test_what_a_conversion_will_take_is_known_before(disk: Path, tmp_path: Path) -> None:
-    measure = qemu_img.measure(disk, "raw", "qcow2")
-    convert(disk, tmp_path / "out")
-    assert 16 * MIB <= (tmp_path / "out").stat().st_size <= measure.required + MIB < measure.fully_allocated
+@pytest.mark.parametrize("form", ["qcow2", "vmdk", "vdi", "vhd", "vhdx"])
+def test_what_a_conversion_will_take_is_known_before(form: str, disk: Path, tmp_path: Path) -> None:
+    measure = qemu_img.measure(disk, "raw", form)
+    target = tmp_path / "out"
+    qemu_img.convert(disk, "raw", target, form, on_progress=lambda _: None, cancelled=lambda: False)
+    assert 16 * MIB <= target.stat().st_size <= measure.required < measure.fully_allocated
 
 
 @needs_qemu
