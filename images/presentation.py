@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from django.utils.translation import pgettext_lazy as labelled
 
 from dashboard.core.context import RequestContext
-from dashboard.core.templatetags.display import os_class, os_letter
+from dashboard.core.templatetags.display import duration, filesize, os_class, os_letter, rate
 from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
 from images.models import Image, Visibility
@@ -51,6 +51,7 @@ VISIBILITY_MEANING = {
     Visibility.PUBLIC: gettext_lazy("Every project sees and uses it."),
 }
 VISIBILITY_ICONS = {Visibility.PRIVATE: "lock", Visibility.SHARED: "people", Visibility.COMMUNITY: "community", Visibility.PUBLIC: "globe"}
+MOVING = frozenset({"send", "download", "hash", "store"})  # steps whose speed means something
 STEP_NAMES = {
     "send": labelled("step", "Send"),
     "download": labelled("step", "Download"),
@@ -100,6 +101,25 @@ class Step:
         if not self.total:
             return None
         return min(99, int((self.done or 0) * 100 / self.total))
+
+    @property
+    def moving(self) -> bool:
+        """Whether its speed means something."""
+        return self.name in MOVING
+
+    @property
+    def figures(self) -> str:
+        """Bytes, speed and time of this step, as far as it has any."""
+        parts = [filesize(self.done)] if self.done else []
+        if self.state == "now":
+            parts = (
+                [_("%(done)s of %(total)s") % {"done": filesize(self.done or 0), "total": filesize(self.total)}] if self.total else parts
+            )
+        if self.rate and self.moving:
+            parts.append(rate(self.rate))
+        if self.state != "now" and self.seconds and self.seconds >= 1:
+            parts.append(duration(self.seconds))
+        return " · ".join(parts)
 
 
 @dataclass
@@ -234,7 +254,8 @@ class ImageView:
             return self.image.size
         if self.job is None or not self.working:
             return None
-        return next((int(s["total"]) for s in self.job.steps or [] if s.get("name") in {"send", "download"} and s.get("total")), None)
+        arriving = [step.total for step in self.steps if step.name in {"send", "download"}]
+        return next(filter(None, arriving), None)
 
 
 def journey(job: Job) -> list[Step]:
@@ -248,18 +269,25 @@ def journey(job: Job) -> list[Step]:
 def _step(job: Job, step: Mapping[str, Any], index: int, at: int) -> Step:
     name = str(step.get("name", ""))
     seconds, done, total = step.get("seconds"), step.get("done"), step.get("total")
-    rate = None
+    speed = None
     if job.status == JobStatus.SUCCEEDED or index < at:
         state = "done"
-        rate = done / seconds if done and seconds else None
+        speed = done / seconds if done and seconds else None
     elif index > at:
         state = "todo"
     else:
         state = "now" if job.is_live else "failed"
         if job.stage == name:
-            done, total, rate = job.done, job.total, job.rate or None
+            done, total, speed = job.done, job.total, job.rate or None
     return Step(
-        name, str(STEP_NAMES.get(name, name.replace("_", " ").capitalize())), state, done, total, rate, seconds, str(step.get("note") or "")
+        name,
+        str(STEP_NAMES.get(name, name.replace("_", " ").capitalize())),
+        state,
+        done,
+        total,
+        speed,
+        seconds,
+        str(step.get("note") or ""),
     )
 
 

@@ -64,10 +64,18 @@ class EditForm(forms.Form):
     )
     disk_format = forms.ChoiceField(label=gettext_lazy("Disk format"), required=False)
     min_disk = forms.IntegerField(
-        label=gettext_lazy("Minimum disk (GiB)"), min_value=0, max_value=2**31 - 1, help_text=gettext_lazy("0 for no minimum.")
+        label=gettext_lazy("Minimum disk (GiB)"),
+        required=False,
+        min_value=0,
+        max_value=2**31 - 1,
+        help_text=gettext_lazy("0 for no minimum."),
     )
     min_ram = forms.IntegerField(
-        label=gettext_lazy("Minimum RAM (MiB)"), min_value=0, max_value=2**31 - 1, help_text=gettext_lazy("0 for no minimum.")
+        label=gettext_lazy("Minimum RAM (MiB)"),
+        required=False,
+        min_value=0,
+        max_value=2**31 - 1,
+        help_text=gettext_lazy("0 for no minimum."),
     )
     visibility = forms.ChoiceField(label=gettext_lazy("Visibility"), choices=Visibility.choices)
     protected = forms.BooleanField(
@@ -99,6 +107,12 @@ class EditForm(forms.Form):
                 _("%(count)s tags are more than the %(limit)s an image may have.") % {"count": len(tags), "limit": settings.IMAGE_TAG_QUOTA}
             )
         return tags
+
+    def clean_min_disk(self) -> int:
+        return self.cleaned_data["min_disk"] or 0
+
+    def clean_min_ram(self) -> int:
+        return self.cleaned_data["min_ram"] or 0
 
     def clean_description(self) -> str:
         return _plain(self.cleaned_data["description"])

@@ -33,6 +33,21 @@ document.addEventListener("click", (event) => {
 });
 for (const name of ["htmx:afterSettle", "vitrine:page"]) document.addEventListener(name, () => setTimeout(count));
 
+// The search box stands outside what is swapped: it keeps the cursor, and learns here when its words were cleared.
+document.addEventListener("htmx:afterSettle", () => {
+  const [box, table] = [document.querySelector("#image-q"), document.querySelector("#image-table")];
+  if (box && table && document.activeElement !== box) box.value = table.dataset.q;
+});
+
+// -- the journey of one image --------------------------------------------------------------------------------------
+document.addEventListener("vitrine:progress", ({ detail }) => {
+  const step = document.querySelector(`[data-journey="${detail.job}"] .journey-step.now[data-step="${detail.stage}"] .step-bytes`);
+  if (!step) return;
+  const parts = [detail.total ? step.closest("ol").dataset.of.replace("{done}", vitrine.size(detail.done)).replace("{total}", vitrine.size(detail.total)) : vitrine.size(detail.done)];
+  if (detail.rate > 0 && step.dataset.moving !== undefined) parts.push(`${vitrine.size(detail.rate)}/s`);
+  step.textContent = detail.done || detail.total ? parts.join(" · ") : "";
+});
+
 // -- menus ---------------------------------------------------------------------------------------------------------
 if (!CSS.supports("position-area", "bottom")) {
   document.addEventListener(
