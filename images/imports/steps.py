@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -60,8 +59,6 @@ def examine(file: File, progress: Progress) -> File:
     progress.step("inspect", file.size)
     size = file.size
     verdict = _judge(file.path, file.disk_format, file.container_format)
-    if verdict.virtual_size is not None and verdict.virtual_size > settings.IMAGE_SIZE_CAP:
-        quotas.require_size(verdict.virtual_size)
     progress.set(size)
     return File(file.owner, file.path, file.disk_format, file.container_format, verdict.virtual_size)
 
