@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from dashboard.core.errors import Unauthenticated
 
 View = TypeVar("View", bound=Callable[..., HttpResponse])
 
@@ -15,7 +17,8 @@ View = TypeVar("View", bound=Callable[..., HttpResponse])
 def signed_in(view: View) -> View:
     """Let only people through who are signed in and act in a project; `request.ctx` is then certain.
 
-    Others are sent to the login page and back: a redirect, or 401 with HX-Redirect for htmx, which would swap the login page in.
+    Others are sent to the login page and back: a redirect, 401 with HX-Redirect for htmx, which would swap the login page in,
+    and a plain 401 for scripts that asked for JSON.
     """
 
     @functools.wraps(view)
@@ -29,8 +32,15 @@ def signed_in(view: View) -> View:
     return guarded  # type: ignore[return-value]
 
 
+def wants_json(request: HttpRequest) -> bool:
+    """Whether a script asks, which would take a page for an answer."""
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
 def to_login(request: HttpRequest) -> HttpResponse:
     """The way to the login page, with the way back."""
+    if wants_json(request):
+        return JsonResponse({"message": str(Unauthenticated())}, status=401)
     htmx = getattr(request, "htmx", None)
     if htmx:
         back = urlsplit(htmx.current_url or "")

@@ -4,7 +4,7 @@ import zoneinfo
 from collections.abc import Callable
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 
@@ -12,6 +12,7 @@ from dashboard.core import errors
 from dashboard.core.context import RequestContext
 from dashboard.identity import services
 from dashboard.identity.authentication import PROJECT_KEY, SAFE_METHODS
+from dashboard.identity.decorators import wants_json
 from dashboard.identity.models import User
 
 
@@ -30,9 +31,14 @@ class ContextMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """An error of the tree that no view has dealt with: its own page and status; for htmx its sentence, which becomes a toast."""
+        """An error of the tree that no view has dealt with: its own page and status.
+
+        For htmx its sentence, which becomes a toast; for a script that wants JSON the sentence as `message`.
+        """
         if not isinstance(exception, errors.Error):
             return None
+        if wants_json(request):
+            return JsonResponse({"message": str(exception)}, status=exception.status)
         if getattr(request, "htmx", None):
             return HttpResponse(str(exception), status=exception.status, content_type="text/plain; charset=utf-8")
         if isinstance(exception, errors.NotFound):

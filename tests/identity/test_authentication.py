@@ -101,7 +101,7 @@ async def test_a_cookie_says_who_and_in_which_project(alice_page: PageClient) ->
 async def test_nothing_and_noise_are_nobody(db: None) -> None:
     for headers in ({}, {"cookie": "sessionid="}, {"cookie": "sessionid=" + "a" * 32}, {"cookie": "sessionid=../../x"}):
         with pytest.raises(Unauthenticated):
-            await authenticate_scope(scope(**headers))  # type: ignore[arg-type]
+            await authenticate_scope(scope(**headers))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

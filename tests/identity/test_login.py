@@ -1,6 +1,7 @@
 """The login page: who comes in, where they go, and what guessing costs."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
@@ -320,3 +322,19 @@ def test_a_person_in_no_project_is_told_so(client) -> None:
     response = client.get("/settings")
     assert response.status_code == 403 and "You are in no project" in text(response)
     assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_made_all_at_once_do_not_slip_past_the_count(counting) -> None:
+    """At most two are weighed at a time, so the count is wrong by one at most."""
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _number: _guess(), range(24)))
+    assert counting.runs <= 6
+    assert answers.count(429) >= 18 and set(answers) == {422, 429}
+
+
+def _guess() -> int:
+    try:
+        return int(sign_in(Client(), password="wrong").status_code)
+    finally:
+        connection.close()

@@ -5,7 +5,7 @@ import pytest
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import NotFound, Unauthenticated
 from dashboard.identity import services
-from dashboard.identity.models import Assignment, Domain, Role, User
+from dashboard.identity.models import Assignment, Domain, Project, Role, User
 from tests.factories import PASSWORD, ctx_for, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -58,10 +58,11 @@ def test_what_is_disabled_opens_nothing(which: str) -> None:
     user = make_user(project=project, domain_id=ours.pk)
     ctx = ctx_for(user, project)
     assert services.still_valid(ctx)
-    services.set_enabled({"user": user, "project": project, "user_domain": ours, "project_domain": theirs}[which], False)
+    things: dict[str, User | Project | Domain] = {"user": user, "project": project, "user_domain": ours, "project_domain": theirs}
+    services.set_enabled(things[which], False)
     assert not services.still_valid(ctx)
     with pytest.raises(Unauthenticated):
-        ctx_for(User.objects.get(pk=user.pk), type(project).objects.get(pk=project.pk))
+        ctx_for(User.objects.get(pk=user.pk), Project.objects.get(pk=project.pk))
 
 
 def test_a_context_is_no_longer_valid_when_a_role_of_it_was_taken_away() -> None:

@@ -1,7 +1,7 @@
 """Signing in and out, and the project one works in."""
 
 from django.contrib import auth
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -13,7 +13,7 @@ from dashboard.core.errors import Error, TooManyRequests, Unauthenticated
 from dashboard.core.http import Request
 from dashboard.identity import navigation, services
 from dashboard.identity.authentication import PROJECT_KEY, check
-from dashboard.identity.decorators import local_path, signed_in
+from dashboard.identity.decorators import local_path, signed_in, wants_json
 from dashboard.identity.forms import LoginForm
 from dashboard.identity.models import User
 
@@ -32,6 +32,7 @@ def login(request: HttpRequest) -> HttpResponse:
     refusal: Error | None = None
     if request.method == "POST" and form.is_valid():
         try:
+            request.session.clear_expired()
             auth.login(request, check(request, form.cleaned_data["name"], form.cleaned_data["password"], form.domain_id), backend=BACKEND)
             return http.redirect(request, target)
         except TooManyRequests as error:
@@ -66,3 +67,13 @@ def switch(request: Request) -> HttpResponse:
     request.session[PROJECT_KEY] = wanted
     to = navigation.landing(ctx, local_path(request.POST.get("next")))
     return http.redirect(request, to, toast=_("You are now in project %s.") % ctx.project_name)
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """CSRF_FAILURE_VIEW. Mostly a page that was drawn before its person signed in (again), in this tab or another."""
+    message = _("This page is from before you signed in. Load it again, then repeat what you did.")
+    if wants_json(request):
+        return JsonResponse({"message": message}, status=403)
+    if getattr(request, "htmx", None):
+        return HttpResponse(message, status=403, content_type="text/plain; charset=utf-8")
+    return render(request, "errors/refused.html", {"status": 403, "message": message}, status=403)
