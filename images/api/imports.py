@@ -30,7 +30,7 @@ class ImportView(View):
         image = catalogue.get(self.ctx, image_id)
         policy.require(self.ctx, "modify_image", image)
         require_ready(image, method["name"])
-        imports.start(self.ctx, image, method, stores=_stores(body))
+        imports.start(self.ctx, image, method, stores=_stores(body, request.headers.get("X-Image-Meta-Store")))
         return Response(status=202)
 
 
@@ -66,13 +66,14 @@ def _method(body: dict[str, Any]) -> dict[str, str]:
     return {"name": name, "uri": fields.text("uri", uri)}
 
 
-def _stores(body: dict[str, Any]) -> list[str] | None:
-    """The stores asked for; None leaves the choice to us."""
+def _stores(body: dict[str, Any], header: str | None) -> list[str] | None:
+    """The stores asked for, in the body or by the older header; None leaves the choice to us."""
     given = body.get("stores")
+    if sum(bool(way) for way in (given, header, body.get("all_stores"))) > 1:
+        raise BadRequest(_("Only one of 'stores', 'all_stores' and the header X-Image-Meta-Store can be used."))
     if body.get("all_stores"):
-        if given:
-            raise BadRequest(_("'all_stores' cannot be used together with 'stores'."))
         return stores.names()
+    given = [header] if header else given
     if given is None or given == []:
         return None
     if not isinstance(given, list) or not all(isinstance(name, str) for name in given):

@@ -189,12 +189,13 @@ def test_alice_stages_and_imports_at_the_terminal(alice, disk):
     assert alice.await_status(image, "active")["size"] == SEVERAL_MIB
 
 
-def test_a_forbidden_address_is_refused_at_the_terminal(alice):
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/x", "http://169.254.169.254/latest", "http://[::ffff:127.0.0.1]/x"])
+def test_a_forbidden_address_is_refused_although_the_client_does_not_look(alice, uri):
     image = alice.openstack("image", "create", "--disk-format", "raw", "--container-format", "bare", "bad")["id"]
-    for uri in ("http://127.0.0.1:1/x", "http://169.254.169.254/latest", "file:///etc/passwd"):
-        refused = alice.run("image", "import", "--method", "web-download", "--uri", uri, image, check=False)
-        assert refused.returncode and "400" in refused.stderr
+    alice.run("image", "import", "--method", "web-download", "--uri", uri, image)  # ends well whatever the service says
     assert alice.openstack("image", "show", image)["status"] == "queued"
+    answer = alice.connect().image.post(f"/images/{image}/import", json={"method": {"name": "web-download", "uri": uri}})
+    assert answer.status_code == 400
 
 
 def test_bob_cannot_even_name_what_is_alices(alice, bob, disk):

@@ -9,8 +9,8 @@ WEB = {"method": {"name": "web-download", "uri": "http://192.0.2.1/x.qcow2"}}
 DIRECT = {"method": {"name": "glance-direct"}}
 
 
-def ask(person, image, body):
-    return person.post(f"/image/v2/images/{image.id}/import", body)
+def ask(person, image, body, **extra):
+    return person.post(f"/image/v2/images/{image.id}/import", body, **extra)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,10 @@ def test_a_request_that_makes_no_sense_is_a_400_and_changes_nothing(alice, body)
 
 
 def test_an_unknown_store_is_a_409(alice):
-    assert ask(alice, make_image(status="queued"), {**WEB, "stores": ["moon"]}).status_code == 409
+    image = make_image(status="queued")
+    assert ask(alice, image, {**WEB, "stores": ["moon"]}).status_code == 409
+    assert ask(alice, image, WEB, headers={"X-Image-Meta-Store": "moon"}).status_code == 409
+    assert ask(alice, image, {**WEB, "stores": ["local"]}, headers={"X-Image-Meta-Store": "local"}).status_code == 400
 
 
 @pytest.mark.parametrize("status", ["saving", "uploading", "importing", "active", "deactivated", "killed"])
