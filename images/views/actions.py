@@ -26,15 +26,21 @@ MOST = 1000  # images one bulk request may name
 
 @dataclass(frozen=True)
 class Question:
-    """What a confirmation asks, the verb on its button, what the button does, and what is said when it is done."""
+    """What a confirmation asks, and the verb on its button."""
 
-    action: str
     title: str
     text: str
     button: str
+    danger: bool = False
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What the button does, under the name of its action, and what is said when it is done."""
+
+    action: str
     act: Callable[[RequestContext, Image], Any]
     done: str
-    danger: bool = False
 
 
 @require_http_methods(["GET", "POST"])
@@ -43,15 +49,13 @@ def delete(request: Request, image_id: UUID) -> HttpResponse:
     """Ask, then delete one image."""
     view = look_at(request, image_id)
     question = Question(
-        "delete",
         _("Delete “%(name)s”?") % {"name": view.title},
         _("Its data and its record are gone for good. The ID is never used again."),
         _("Delete image"),
-        catalogue.delete,
-        _("“%(name)s” was deleted.") % {"name": view.title},
         danger=True,
     )
-    return _ask_then(request, view, question, leads_to=list_url(request))
+    deed = Deed("delete", catalogue.delete, _("“%(name)s” was deleted.") % {"name": view.title})
+    return _ask_then(request, view, question, deed, leads_to=list_url(request))
 
 
 @require_http_methods(["GET", "POST"])
@@ -60,14 +64,12 @@ def deactivate(request: Request, image_id: UUID) -> HttpResponse:
     """Ask, then close an image's data."""
     view = look_at(request, image_id)
     question = Question(
-        "deactivate",
         _("Deactivate “%(name)s”?") % {"name": view.title},
         _("It stays listed, but nobody except an administrator can use or download its data until it is reactivated."),
         _("Deactivate image"),
-        catalogue.deactivate,
-        _("“%(name)s” is deactivated.") % {"name": view.title},
     )
-    return _ask_then(request, view, question)
+    deed = Deed("deactivate", catalogue.deactivate, _("“%(name)s” is deactivated.") % {"name": view.title})
+    return _ask_then(request, view, question, deed)
 
 
 @require_http_methods(["GET", "POST"])
@@ -76,14 +78,12 @@ def reactivate(request: Request, image_id: UUID) -> HttpResponse:
     """Ask, then open an image's data again."""
     view = look_at(request, image_id)
     question = Question(
-        "reactivate",
         _("Reactivate “%(name)s”?") % {"name": view.title},
         _("Everyone who sees it can use and download its data again."),
         _("Reactivate image"),
-        catalogue.reactivate,
-        _("“%(name)s” is active again.") % {"name": view.title},
     )
-    return _ask_then(request, view, question)
+    deed = Deed("reactivate", catalogue.reactivate, _("“%(name)s” is active again.") % {"name": view.title})
+    return _ask_then(request, view, question, deed)
 
 
 @require_safe
@@ -150,22 +150,22 @@ def _selected(request: Request) -> list[UUID]:
     return list(found)
 
 
-def _ask_then(request: Request, view: ImageView, question: Question, *, leads_to: str = "") -> HttpResponse:
+def _ask_then(request: Request, view: ImageView, question: Question, deed: Deed, *, leads_to: str = "") -> HttpResponse:
     """GET asks; POST does it and leads on with a toast, or back with the reason of the refusal."""
     if request.method == "POST":
         try:
-            question.act(request.ctx, view.image)
+            deed.act(request.ctx, view.image)
         except errors.NotFound as error:
             raise Http404(str(error)) from error
         except errors.Error as error:
             return redirect(request, back(request, view.image.id), toast=str(error), level="danger")
-        return redirect(request, leads_to or back(request, view.image.id), toast=question.done)
+        return redirect(request, leads_to or back(request, view.image.id), toast=deed.done)
     origin = "detail" if request.GET.get("next") == "detail" else "list"
     context = {
         "view": view,
         "question": question,
-        "may": view.actions[question.action],
-        "url": reverse(f"images:{question.action}", args=[view.image.id]),
+        "may": view.actions[deed.action],
+        "url": reverse(f"images:{deed.action}", args=[view.image.id]),
         "next": origin,
         "back_url": reverse("images:detail", args=[view.image.id]) if origin == "detail" else list_url(request),
     }

@@ -59,8 +59,8 @@ if (!CSS.supports("position-area", "bottom")) {
       const left = menu.classList.contains("menu-end") ? opener.right - menu.offsetWidth : opener.left;
       const below = opener.bottom + 4 + menu.offsetHeight <= window.innerHeight;
       menu.style.inset = "auto";
-      menu.style.left = `${Math.max(8, left) + window.scrollX}px`;
-      menu.style.top = `${(below ? opener.bottom + 4 : Math.max(8, opener.top - 4 - menu.offsetHeight)) + window.scrollY}px`;
+      menu.style.left = `${Math.max(8, left)}px`;
+      menu.style.top = `${below ? opener.bottom + 4 : Math.max(8, opener.top - 4 - menu.offsetHeight)}px`;
     },
     true,
   );

@@ -16,7 +16,7 @@ HTMX = {"HX-Request": "true", "HX-Target": "image-table"}
 
 def names(response):
     """The names in the rows, in order."""
-    return re.findall(r'class="image-name[^"]*" href="[^"]*">([^<]*)</a>', response.content.decode())
+    return re.findall(r'class="image-name[^"]*" href="[^"]*" title="[^"]*">([^<]*)</a>', response.content.decode())
 
 
 def row_of(response, image):
