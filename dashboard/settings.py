@@ -137,6 +137,7 @@ AXES_FAILURE_LIMIT = 5
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "dashboard.identity.slowing.Handler"  # waits instead of locking out; see there for how long
 AXES_USERNAME_CALLABLE = "dashboard.identity.slowing.username_of"
+AXES_CLIENT_IP_CALLABLE = "dashboard.identity.slowing.address_of"
 AXES_LOCKOUT_CALLABLE = "dashboard.identity.slowing.answer"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # a user's name is unique within the domain, and our backend asks for both

@@ -37,6 +37,10 @@ class LoginForm(forms.Form):
             self.fields["domain"].initial = DEFAULT_DOMAIN
         else:
             del self.fields["domain"]
+        if self.is_bound and self.data.get("name"):
+            # Drawn again because the password was wrong: that is where people type next.
+            del self.fields["name"].widget.attrs["autofocus"]
+            self.fields["password"].widget.attrs["autofocus"] = True
 
     @property
     def domain_id(self) -> str:

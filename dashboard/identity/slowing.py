@@ -4,7 +4,9 @@ A handler for django-axes, which asks it before a password is looked at and tell
 are refused without being counted, so that the seconds named to the user are true. Nothing of the request but name and address is kept.
 """
 
+import contextlib
 import hashlib
+import ipaddress
 import math
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +30,7 @@ def key(domain_id: str, name: str) -> str:
     return text if len(text) <= 255 and text.isprintable() else hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
-def seconds_to_wait(username: str, address: str) -> int:
+def seconds_to_wait(username: str, address: str | None) -> int:
     """How long this name must wait at this address before the next try; 0 when it need not."""
     attempt = AccessAttempt.objects.filter(username=username, ip_address=address, user_agent="").first()
     excess = attempt.failures_since_start - settings.AXES_FAILURE_LIMIT if attempt else -1
@@ -39,7 +41,7 @@ def seconds_to_wait(username: str, address: str) -> int:
     return max(0, math.ceil((until - timezone.now()).total_seconds()))
 
 
-def forget(username: str, address: str) -> None:
+def forget(username: str, address: str | None) -> None:
     """A right password clears the count."""
     AccessAttempt.objects.filter(username=username, ip_address=address).delete()
 
@@ -47,6 +49,15 @@ def forget(username: str, address: str) -> None:
 def username_of(request: HttpRequest, credentials: Any) -> str:
     """AXES_USERNAME_CALLABLE: the key under which `authentication.check` counts."""
     return str(getattr(request, "sign_in_key", ""))
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """AXES_CLIENT_IP_CALLABLE: where a try comes from; behind a proxy (VITRINE_BEHIND_TLS), what that proxy wrote last."""
+    address: str | None = request.META.get("REMOTE_ADDR") or None
+    if settings.BEHIND_TLS and (forwarded := request.headers.get("X-Forwarded-For")):
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(forwarded.rsplit(",", 1)[-1].strip()))
+    return address
 
 
 def answer(request: HttpRequest, response: HttpResponse | None, credentials: Any) -> HttpResponse:

@@ -1,5 +1,6 @@
 """The login page: who comes in, where they go, and what guessing costs."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -117,6 +118,12 @@ def test_an_endless_password_is_refused_before_it_is_hashed(client, counting) ->
     assert counting.runs == 0
 
 
+def test_after_a_wrong_password_one_types_on_in_its_field(client) -> None:
+    page = text(sign_in(client, password="wrong"))
+    (field,) = re.findall("<input[^>]*autofocus[^>]*>", page)
+    assert 'name="password"' in field and 'value="alice"' in page and "value=" not in field
+
+
 def test_an_empty_form_says_what_is_missing_beside_the_field(client) -> None:
     page = text(client.post("/login", {"name": "", "password": ""}))
     assert page.count("This field is required.") == 2
@@ -184,6 +191,19 @@ def test_one_persons_guesser_slows_nobody_else_and_no_other_address(client) -> N
     wrong_tries(client, 5)
     assert sign_in(Client(REMOTE_ADDR="192.0.2.7")).status_code == 303
     assert sign_in(client, "bob").status_code == 303
+
+
+def test_a_made_up_forwarded_address_helps_only_if_a_proxy_wrote_it(client, settings) -> None:
+    for number in range(5):
+        client.post("/login", {"name": "alice", "password": "wrong"}, headers={"X-Forwarded-For": f"192.0.2.{number}"})
+    assert sign_in(client).status_code == 429
+    settings.BEHIND_TLS = True
+    for number in range(5):
+        forwarded = {"X-Forwarded-For": f"192.0.2.{number}, 198.51.100.1"}
+        assert client.post("/login", {"name": "alice", "password": "wrong"}, headers=forwarded).status_code == 422
+    for address, status in (("198.51.100.1", 429), ("nonsense", 429), ("198.51.100.2", 303)):
+        right = {"name": "alice", "password": PASSWORD}
+        assert client.post("/login", right, headers={"X-Forwarded-For": address}).status_code == status
 
 
 def test_changing_the_browser_name_does_not_help(client) -> None:
