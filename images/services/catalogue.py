@@ -117,10 +117,9 @@ def create(
 
 def update(ctx: RequestContext, image: Image, changes: Changes) -> Image:
     """The image with the changes made, all of them or none."""
-    policy.require(ctx, "modify_image", image)
     values = {field: fields.check(field, value) for field, value in changes.items() if field not in _LISTS}
     with transaction.atomic():
-        row = _locked(image)
+        row = _locked(ctx, "modify_image", image)
         before = live.audience(row)
         values = {field: value for field, value in values.items() if getattr(row, field) != value}
         _require_change(ctx, row, values)
@@ -141,9 +140,8 @@ def update(ctx: RequestContext, image: Image, changes: Changes) -> Image:
 
 def delete(ctx: RequestContext, image: Image) -> None:
     """Remove the image in whatever state it is: its data, its upload, its running work. Only the id is kept, so that none reuses it."""
-    policy.require(ctx, "delete_image", image)
     with transaction.atomic():
-        row = _locked(image)
+        row = _locked(ctx, "delete_image", image)
         if row.protected:
             raise Forbidden(_("Image %s is protected and cannot be deleted.") % row.pk)
         audience = live.audience(row)
@@ -157,21 +155,18 @@ def delete(ctx: RequestContext, image: Image) -> None:
 
 def deactivate(ctx: RequestContext, image: Image) -> Image:
     """Close the image's data to everyone but administrators; it stays listed."""
-    policy.require(ctx, "deactivate", image)
-    return _switch(image, Status.ACTIVE, Status.DEACTIVATED, _("Not allowed to deactivate image in status '%s'."))
+    return _switch(ctx, image, "deactivate", Status.DEACTIVATED)
 
 
 def reactivate(ctx: RequestContext, image: Image) -> Image:
     """Open the image's data again."""
-    policy.require(ctx, "reactivate", image)
-    return _switch(image, Status.DEACTIVATED, Status.ACTIVE, _("Not allowed to reactivate image in status '%s'."))
+    return _switch(ctx, image, "reactivate", Status.ACTIVE)
 
 
 def add_tag(ctx: RequestContext, image: Image, tag: str) -> Image:
     """Put a tag on the image; one it has already stays."""
-    policy.require(ctx, "modify_image", image)
     with transaction.atomic():
-        row = _locked(image)
+        row = _locked(ctx, "modify_image", image)
         _write_tags(row, [*row.tags.values_list("value", flat=True), tag])
         _touch(row)
     _tell(row)
@@ -180,9 +175,8 @@ def add_tag(ctx: RequestContext, image: Image, tag: str) -> Image:
 
 def remove_tag(ctx: RequestContext, image: Image, tag: str) -> Image:
     """Take a tag off; NotFound when the image has no such tag."""
-    policy.require(ctx, "modify_image", image)
     with transaction.atomic():
-        row = _locked(image)
+        row = _locked(ctx, "modify_image", image)
         if not row.tags.filter(value=fields.text("tag", tag)).delete()[0]:
             raise NotFound(_("The image has no tag “%s”.") % fields.shown(tag))
         _touch(row)
@@ -213,11 +207,12 @@ def _chosen(value: UUID | str) -> UUID:
         raise InvalidValue(field="id", reason=_("this must be a UUID.")) from None
 
 
-def _locked(image: Image) -> Image:
-    """The row as it is now, held until the end of the transaction."""
+def _locked(ctx: RequestContext, rule: str, image: Image) -> Image:
+    """The row as it is now, held until the end of the transaction; the rule is asked about this one, not about what was read before."""
     row = Image.objects.alive().select_for_update().filter(pk=image.pk).first()
     if row is None:
         raise policy.not_found(image.pk)
+    policy.require(ctx, rule, row)
     return row
 
 
@@ -272,13 +267,14 @@ def _write_tags(image: Image, given: Sequence[str]) -> None:
     ImageTag.objects.bulk_create([ImageTag(image=image, value=tag) for tag in wanted if tag not in present], ignore_conflicts=True)
 
 
-def _switch(image: Image, source: Status, target: Status, refusal: str) -> Image:
+def _switch(ctx: RequestContext, image: Image, verb: str, target: Status) -> Image:
+    source = Status.ACTIVE if target == Status.DEACTIVATED else Status.DEACTIVATED
     with transaction.atomic():
-        row = _locked(image)
+        row = _locked(ctx, verb, image)
         if row.status == target:
             return _reload(row)
         if row.status != source:
-            raise Forbidden(refusal % row.status)
+            raise Forbidden(_("Not allowed to %(verb)s image in status '%(status)s'.") % {"verb": verb, "status": row.status})
         LIFECYCLE.move(row, target, only_from={source})
     _tell(row)
     return _reload(row)

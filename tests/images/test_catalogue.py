@@ -1,9 +1,12 @@
 """The catalogue: who may do what with which image, and what stays behind."""
 
+import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from asgiref.sync import sync_to_async
+from channels.layers import get_channel_layer
 from django.db import connection
 
 from dashboard.core.errors import Conflict, Forbidden, InvalidValue, LimitExceeded, NotFound, QuotaExceeded
@@ -226,6 +229,16 @@ def test_tags_are_put_on_once_and_taken_off_once(alice):
         catalogue.remove_tag(alice.ctx, image, "ready")
 
 
+def test_the_right_is_asked_of_the_image_as_it_is_now(alice, bob, admin):
+    read_before = catalogue.get(alice.ctx, make_image(visibility="community").id)
+    catalogue.update(admin.ctx, read_before, Changes(owner=bob.project.id))
+    refused(catalogue.update, alice.ctx, read_before, Changes(name="mine"))
+    refused(catalogue.delete, alice.ctx, read_before)
+    refused(catalogue.deactivate, alice.ctx, read_before)
+    refused(catalogue.add_tag, alice.ctx, read_before, "mine")
+    assert catalogue.update(bob.ctx, read_before, Changes(name="mine")).name == "mine"
+
+
 # -- deactivate -----------------------------------------------------------------------------------------------------
 def test_deactivate_and_reactivate_and_nothing_from_other_states(alice):
     image = make_image()
@@ -334,3 +347,44 @@ def test_a_failed_download_can_be_tried_again_and_a_failed_file_cannot(alice, ca
         jobs.finish(job, "failed", "no")
         actions = catalogue.actions(alice.ctx, image, job)
         assert actions["retry"].allowed is again and actions["upload"].allowed and not actions["cancel"].allowed
+
+
+# -- who hears of it ------------------------------------------------------------------------------------------------
+@pytest.mark.django_db(transaction=True)
+async def test_everyone_who_could_see_it_hears_that_it_went_and_nobody_else(alice, bob, admin):
+    layer = get_channel_layer()
+    heard: dict[str, str] = {}
+    for group in ("everyone", "admins", f"project.{alice.project.id}", f"project.{bob.project.id}"):
+        heard[group] = await layer.new_channel()
+        await layer.group_add(group, heard[group])
+
+    async def groups_told() -> set[str]:
+        told = set()
+        for group, channel in heard.items():
+            while message := await _next(layer, channel):
+                assert message == {"type": "changed", "subject": f"image.{image.id}"}
+                told.add(group)
+        return told
+
+    own = {"admins", f"project.{alice.project.id}"}
+    image = await sync_to_async(catalogue.create)(alice.ctx, name="x")
+    assert await groups_told() == own
+    await sync_to_async(catalogue.update)(admin.ctx, image, Changes(visibility="public"))
+    assert await groups_told() == own | {"everyone"}
+    await sync_to_async(catalogue.update)(alice.ctx, image, Changes(visibility="private"))
+    assert await groups_told() == own | {"everyone"}
+    await sync_to_async(catalogue.add_tag)(alice.ctx, image, "t")
+    assert await groups_told() == own
+    await sync_to_async(catalogue.update)(admin.ctx, image, Changes(owner=bob.project.id))
+    assert await groups_told() == own | {f"project.{bob.project.id}"}
+    await sync_to_async(catalogue.delete)(bob.ctx, image)
+    assert await groups_told() == {"admins", f"project.{bob.project.id}"}
+
+
+async def _next(layer, channel):
+    """The message that is there, or None: publishing is over when the call that published returns."""
+    try:
+        async with asyncio.timeout(0.05):
+            return (await layer.receive(channel))["message"]
+    except TimeoutError:
+        return None
