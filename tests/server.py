@@ -178,7 +178,9 @@ class Server:
 
 
 class Answer:
-    """Status, headers and body of one response."""
+    """Status, headers and body of one response; `image` is for tests that want to remember which image it was about."""
+
+    image = ""
 
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status, self.headers, self.body = status, headers, body

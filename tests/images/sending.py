@@ -53,7 +53,7 @@ def begin(server: Server, length: int, image: str = "", user: str = "alice", bod
     given = {**TUS, "Upload-Length": str(length), "Upload-Metadata": metadata(image_id=image, filename="disk.raw")}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     answer = server.request("POST", "/uploads/", body or None, given, user=user)
-    answer.image = image  # type: ignore[attr-defined]
+    answer.image = image
     return answer
 
 

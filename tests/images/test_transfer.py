@@ -7,17 +7,18 @@ import json
 import os
 import socket
 import time
+from typing import Any
 
 import pytest
 
 from tests.images import hostile
 from tests.images.sending import MIB, OCTETS, answer_of, files, half_sent, job_of, new_image, put, show, until
-from tests.server import Server
+from tests.server import Answer, Server
 
 pytestmark = pytest.mark.server
 
 
-def active(server: Server, data: bytes, **fields: object) -> str:
+def active(server: Server, data: bytes, **fields: Any) -> str:
     image = new_image(server, **fields)
     assert put(server, image, data).status == 204
     return image
@@ -244,7 +245,7 @@ def published(server: Server) -> tuple[str, bytes]:
     return active(server, data, name='Café "x"\u202e/../ ; rm -rf.raw', visibility="community"), data
 
 
-def get(server: Server, image: str, user: str = "alice", method: str = "GET", **headers: str) -> object:
+def get(server: Server, image: str, user: str = "alice", method: str = "GET", **headers: str) -> Answer:
     return server.request(method, f"/image/v2/images/{image}/file", headers={k.replace("_", "-"): v for k, v in headers.items()}, user=user)
 
 
