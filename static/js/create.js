@@ -24,8 +24,10 @@ export class SourceForm {
     this.submit = form.querySelector("[data-submit]");
     this.why = form.querySelector("[data-why]");
     form.querySelector("[data-file-source]").hidden = false;
+    form.querySelector("[data-no-script]").remove();
     this.#listen();
     this.#weigh();
+    this.#choose([...this.chooser.files]); // chosen while this script was on its way
   }
 
   get fromFiles() {

@@ -59,6 +59,7 @@ export class Tray {
     chooser.addEventListener("change", () => chooser.files[0] && this.act("choose", transfer, chooser.files[0]));
     this.#items.set(transfer, { item, state: null });
     this.list.append(item);
+    window.htmx?.process(item); // its links change the page beside the tray, not the whole document
     this.draw(transfer);
   }
 

@@ -95,6 +95,7 @@ function start() {
 
   /** Begin to send `file`; `answer` is what the server said when the upload was made. */
   function add(file, record, answer) {
+    for (const former of transfers.values()) if (former.record.image === answer.image.id && OVER.has(former.state)) drop(former);
     const transfer = take(
       {
         ...record,
