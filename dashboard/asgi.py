@@ -21,6 +21,7 @@ from django.urls import path
 
 from dashboard.celery import EmbeddedWorker, embedded
 from dashboard.core import processes
+from dashboard.core.bounded import bounded
 from dashboard.core.static import StaticFiles
 from dashboard.jobs import live
 from dashboard.jobs.consumers import Live
@@ -39,6 +40,8 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await transfer.application(scope, receive, send)
     elif scope["type"] == "http" and await static(scope, send):
         return
+    elif scope["type"] == "http":
+        await bounded(router, scope, receive, send)
     else:
         await router(scope, receive, send)
 
