@@ -53,8 +53,11 @@ class EmbeddedWorker:
         app.send_task("jobs.reap")  # not five seconds later: what the last process left is picked up at once
 
     def stop(self) -> None:
-        """Take no more tasks. Running ones are left: their jobs are picked up again at the next start."""
+        """Take no more tasks. Running ones let go of their jobs, which are picked up again at the next start."""
+        from dashboard.jobs import services as jobs
+
         if self.beat is not None:
             self.beat.stop()
+        jobs.stop()
         if self.worker is not None:
             self.worker.terminate()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
 from typing import Any
@@ -11,6 +12,8 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import Error
 from dashboard.identity.authentication import authenticate_scope, origin_allowed
+
+log = logging.getLogger(__name__)
 
 LOGIN_ENDED = 4401
 PROJECT_CHANGED = 4000
@@ -32,20 +35,38 @@ def groups_of(ctx: RequestContext) -> set[str]:
 
 
 class Looks:
-    """Whether logins still stand, looked up once for all the tabs of a login that ask at the same time."""
+    """Whether logins still stand, looked up once for all the tabs of a login that ask at the same time.
+
+    An answer is good for FRESH seconds; while messages flow it is renewed in the background after half of that, so that
+    they need not wait for the database.
+    """
 
     def __init__(self) -> None:
         self._known: dict[object, tuple[float, asyncio.Future[RequestContext | None]]] = {}
+        self._next: dict[object, asyncio.Future[None]] = {}
 
-    async def look(self, scope: Any) -> tuple[float, RequestContext | None]:
-        """When it was looked up, not longer ago than FRESH, and what was found; None when the login has ended."""
+    async def look(self, scope: Any) -> RequestContext | None:
+        """Who asks; None when the login has ended."""
         now = time.monotonic()
         key = (asyncio.get_running_loop(), *(pair for pair in scope["headers"] if pair[0] in _TELLING))
         self._known = {known: value for known, value in self._known.items() if now - value[0] < FRESH}
         if key not in self._known:
             self._known[key] = now, asyncio.ensure_future(self._ask(scope))
         when, answer = self._known[key]
-        return when, await asyncio.shield(answer)
+        if now - when > FRESH / 2 and key not in self._next:
+            self._next[key] = asyncio.ensure_future(self._renew(key, scope))
+        return await asyncio.shield(answer)
+
+    async def _renew(self, key: object, scope: Any) -> None:
+        now = time.monotonic()
+        try:
+            answer: asyncio.Future[RequestContext | None] = asyncio.get_running_loop().create_future()
+            answer.set_result(await self._ask(scope))
+            self._known[key] = now, answer
+        except Exception:  # then the next message asks by itself
+            log.debug("A login was not looked up.", exc_info=True)
+        finally:
+            del self._next[key]
 
     async def _ask(self, scope: Any) -> RequestContext | None:
         try:
@@ -66,7 +87,7 @@ class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if not origin_allowed(self.scope):
             await self.close()  # before accept: the handshake is answered with 403
             return
-        self.ctx = await self._look()
+        self.ctx = await looks.look(self.scope)
         if self.ctx is None:
             await self.accept()  # a refused handshake has no code that a page could read
             await self.close(code=LOGIN_ENDED)
@@ -93,7 +114,7 @@ class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if event["number"] in self.seen:  # it came through another of our groups already
             return
         self.seen.append(event["number"])
-        if time.monotonic() - self.looked < FRESH or await self._stands():
+        if await self._stands():
             await self.send_json(event["message"])
 
     async def _watch(self) -> None:
@@ -103,12 +124,8 @@ class Live(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     async def _stands(self) -> bool:
         """Whether the login is still what it was; closes the socket when not."""
-        now = await self._look()
+        now = await looks.look(self.scope)
         if now is not None and self.ctx is not None and groups_of(now) == groups_of(self.ctx):
             return True
         await self.close(code=LOGIN_ENDED if now is None else PROJECT_CHANGED)
         return False
-
-    async def _look(self) -> RequestContext | None:
-        self.looked, ctx = await looks.look(self.scope)
-        return ctx

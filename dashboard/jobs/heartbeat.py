@@ -38,6 +38,11 @@ class Heart:
             self._held.pop(job_id, None)
             self._wake.notify_all()
 
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing is held any more; False when that took too long."""
+        with self._lock:
+            return self._wake.wait_for(lambda: not self._held, timeout=timeout)
+
     def holds(self, job_id: uuid.UUID) -> bool:
         with self._lock:
             return job_id in self._held

@@ -27,22 +27,27 @@ def attach(loop: asyncio.AbstractEventLoop) -> None:
 def publish(groups: Iterable[str], message: dict[str, Any], *, number: str = "") -> None:
     """Send `message` to every socket of the groups; returns at once. What cannot be sent is lost: the database is the truth."""
     event = {"type": "push", "message": message, "number": number or uuid.uuid4().hex}
-    names = list(dict.fromkeys(groups))
+    try:
+        _hand_over(list(dict.fromkeys(groups)), event)
+    except Exception:  # a broken channel layer, or an interpreter that is ending, must never break the work itself
+        log.warning("A message was not delivered.", exc_info=True)
+
+
+def _hand_over(names: list[str], event: dict[str, Any]) -> None:
     try:
         here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
         here = None
-    loop = _server.get("loop")
-    if loop is not None and (loop.is_closed() or not loop.is_running()):
-        loop = None
-    if loop is not None and loop is not here:
-        asyncio.run_coroutine_threadsafe(_send(names, event), loop)
-    elif here is not None:
+    server = _server.get("loop")
+    if here is not None and server in (None, here):
         task = here.create_task(_send(names, event))
         _tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(_tasks.discard)
-    else:
+    elif server is None:
         async_to_sync(_send)(names, event)
+    elif server.is_running():
+        asyncio.run_coroutine_threadsafe(_send(names, event), server)
+    # else: the server has stopped, and nobody listens
 
 
 def changed(subject: str, groups: Iterable[str]) -> None:
@@ -60,5 +65,5 @@ async def _send(groups: list[str], event: dict[str, Any]) -> None:
     for group in groups:
         try:
             await layer.group_send(group, event)
-        except Exception:  # a broken channel layer must never break the work itself
+        except Exception:
             log.warning("A message to %s was not delivered.", group, exc_info=True)

@@ -62,8 +62,9 @@ def announce_list(job: Job) -> None:
 class Progress:
     """What a job tells about itself while it runs. Safe to call from several threads; never runs backwards within a step."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, resumable: bool = True) -> None:
         self.job = job
+        self.resumable = resumable  # another process can go on with it
         self.lost = False
         self._lock = threading.RLock()
         self._began: float | None = None  # of the present step, once this worker has begun one
@@ -108,9 +109,11 @@ class Progress:
             self._current()["note"] = text
 
     def check(self) -> None:
-        """Raise JobCancelled when asked to stop, Unavailable after too many attempts, Taken when the job is no longer ours."""
-        if self.lost or stopping.is_set():
+        """Raise JobCancelled when asked to stop, Unavailable after too many attempts, Taken when the job is no longer ours to do."""
+        if self.lost or (stopping.is_set() and self.resumable):
             raise Taken(str(self.job.pk))
+        if stopping.is_set():
+            raise Unavailable(_("The server is being stopped. Send the data again in a moment."))
         if self.job.attempts > ATTEMPTS:
             raise Unavailable(_("The work was interrupted three times and was given up."))
         with self._lock:
@@ -173,4 +176,4 @@ def claim(job: Job, *, only_from: str = Status.QUEUED) -> Progress:
     if not won:
         raise Taken(str(job.pk))
     job.refresh_from_db()
-    return Progress(job)
+    return Progress(job, resumable=only_from == Status.QUEUED)

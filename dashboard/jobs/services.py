@@ -28,6 +28,7 @@ __all__ = [
     "Taken",
     "cancel",
     "finish",
+    "is_stopping",
     "latest_for",
     "lease",
     "mark",
@@ -109,7 +110,7 @@ def running(job_id: object) -> Iterator[Progress]:
     anything else is logged and recorded as a crash. None of them is raised further.
     """
     job = Job.objects.filter(pk=str(job_id)).first()
-    if job is None:
+    if job is None or is_stopping():
         raise Taken(str(job_id))
     with _held(claim(job)) as progress:
         yield progress
@@ -139,6 +140,9 @@ def _held(progress: Progress) -> Iterator[Progress]:
     except Error as error:
         _end(progress, Status.FAILED, str(error))
     except Exception:
+        if is_stopping() and progress.resumable:
+            _leave(progress)
+            return
         log.exception("Job %s (%s) crashed.", job.pk, job.kind)
         _end(
             progress,
@@ -296,6 +300,15 @@ def reap() -> int:
     return sent
 
 
-def stop() -> None:
-    """This process is about to end: running jobs stop at their next check and are queued for the next process."""
+def stop(timeout: float = 3.0) -> bool:
+    """This process is about to end: its jobs stop at their next check, are queued for the next process, and none is begun.
+
+    Returns once they have, or False after `timeout` seconds.
+    """
     stopping.set()
+    return heart.wait_idle(timeout)
+
+
+def is_stopping() -> bool:
+    """Whether failures are those of a process that ends, not of the work."""
+    return stopping.is_set()

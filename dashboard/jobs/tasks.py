@@ -1,6 +1,9 @@
 """Celery entry points of the room."""
 
+from typing import Any
+
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from dashboard.jobs import health, services
 
@@ -12,3 +15,9 @@ BEAT = {"jobs.reap": ("jobs.reap", 5.0)}
 def reap() -> None:
     health.report()
     services.reap()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def let_go(**_kwargs: Any) -> None:
+    """A worker process is told to end: its jobs go back to the queue."""
+    services.stop(timeout=0)

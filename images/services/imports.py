@@ -150,7 +150,9 @@ def _run(progress: jobs.Progress) -> None:
         _remove_files(job)
     except jobs.Taken:
         raise
-    except Exception:
+    except Exception as error:
+        if jobs.is_stopping():  # what fails while the process ends is done again by the next one
+            raise jobs.Taken(str(job.pk)) from error
         _undo(job)
         raise
 

@@ -135,7 +135,8 @@ async def test_a_hundred_tabs_see_the_end_within_a_quarter_of_a_second(server, m
     assert late[98] < 0.25, late[-5:]
 
 
-def test_a_download_goes_on_after_a_kill_and_leaves_nothing_in_staging(tmp_path, mirror):
+@pytest.mark.parametrize("end", ["kill9", "stop"])
+def test_a_download_goes_on_after_a_kill_or_a_stop_and_leaves_nothing_in_staging(tmp_path, mirror, end):
     data = os.urandom(8 * MIB)
     url = throttled(mirror, "/disk", data, 3)
     env = {"VITRINE_IMPORT_ALLOWED_HOSTS": "127.0.0.1", "VITRINE_IMPORT_ALLOWED_PORTS": ""}
@@ -144,7 +145,7 @@ def test_a_download_goes_on_after_a_kill_and_leaves_nothing_in_staging(tmp_path,
         begin(running, "alice", image, url)
         staged = running.data / "staging" / image
         until(lambda: staged.exists() and staged.stat().st_size > 3 * MIB)
-        running.kill9()
+        getattr(running, end)()
         running.start()
         until(lambda: show(running, "alice", image)["status"] == "active")
         assert show(running, "alice", image)["os_hash_value"] == hashlib.sha512(data).hexdigest()

@@ -269,13 +269,51 @@ def test_work_of_a_process_that_ends_in_order_is_left_for_the_next_without_count
     job = open_job()
     try:
         with services.running(job.id) as progress:
-            services.stop()
+            services.stop(timeout=0)
             progress.check()
             pytest.fail("it went on")
     finally:
         stopping.clear()
     job.refresh_from_db()
     assert (job.status, job.attempts, job.lease) == (Status.QUEUED, 0, "")
+
+
+def test_what_breaks_while_the_process_ends_is_not_the_works_fault(open_job):
+    job = open_job()
+    try:
+        with services.running(job.id):
+            services.stop(timeout=0)
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+    finally:
+        stopping.clear()
+    assert Job.objects.get(pk=job.pk).status == Status.QUEUED
+
+
+def test_a_process_that_ends_waits_for_its_jobs_to_let_go_and_begins_none(open_job):
+    job, later = open_job(), open_job()
+
+    def work() -> None:
+        try:
+            with services.running(job.id) as progress:
+                while True:
+                    progress.check()
+                    time.sleep(0.01)
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        deadline = time.monotonic() + 5
+        while Job.objects.get(pk=job.pk).status != Status.RUNNING:
+            assert time.monotonic() < deadline
+        assert services.stop()
+        assert Job.objects.get(pk=job.pk).status == Status.QUEUED
+        with pytest.raises(services.Taken), services.running(later.id):
+            pytest.fail("it was begun")
+    finally:
+        stopping.clear()
+        worker.join(5)
 
 
 def test_bytes_from_outside_are_counted_without_a_worker_and_the_last_one_is_always_told(open_job, heard):
