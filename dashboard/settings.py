@@ -213,6 +213,7 @@ QUOTAS = {
     "image_count_total": env.int("VITRINE_QUOTA_IMAGE_COUNT_TOTAL", -1),
     "image_count_uploading": env.int("VITRINE_QUOTA_IMAGE_COUNT_UPLOADING", -1),
 }
+CONVERSION_RATE = env.int("VITRINE_CONVERSION_RATE", 0)  # MiB a second that one conversion may write; 0 is unlimited
 UPLOAD_EXPIRY = env.int("VITRINE_UPLOAD_EXPIRY", 7 * 86400)  # seconds without a byte after which an unfinished upload is dropped
 STALL_TIMEOUT = env.float("VITRINE_STALL_TIMEOUT", 60)  # seconds in which at least a KiB a second must come, or the sender is cut off
 IMPORT_METHODS = ["glance-direct", "web-download"]

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -164,8 +165,11 @@ def convert(
     if not about.stands_alone or about.encrypted:
         raise errors.UnsupportedFormat(_("Only images that stand alone and are not encrypted can be converted."))
     size = about.virtual_size
-    limits = _Limits(cpu=120 + size // (10 * 2**20), wall=600 + size // (4 * 2**20), fsize=size + size // 16 + 64 * 2**20)
+    rate = settings.CONVERSION_RATE * 2**20
+    wall = 600 + size // min(rate or 2**40, 4 * 2**20)
+    limits = _Limits(cpu=120 + size // (10 * 2**20), wall=wall, fsize=size + size // 16 + 64 * 2**20)
     options = ["-o", TARGETS[target_format]] if TARGETS[target_format] else []
+    options += ["-r", str(rate)] if rate else []
     argv = [_program(), "convert", "-p", *options, "-O", DRIVERS[target_format], "--image-opts", _source(source, source_format)]
     reader = _ProgressReader(on_progress)
     try:
