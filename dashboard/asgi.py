@@ -23,13 +23,14 @@ from dashboard.celery import EmbeddedWorker, embedded
 from dashboard.core import processes
 from dashboard.core.bounded import bounded
 from dashboard.core.static import StaticFiles
+from dashboard.core.websockets import Closable
 from dashboard.jobs import live
 from dashboard.jobs.consumers import Live
 from images import transfer
 
 log = logging.getLogger(__name__)
 static = StaticFiles()
-router = ProtocolTypeRouter({"http": django, "websocket": AuthMiddlewareStack(URLRouter([path("ws/", Live.as_asgi())]))})
+router = ProtocolTypeRouter({"http": django, "websocket": Closable(AuthMiddlewareStack(URLRouter([path("ws/", Live.as_asgi())])))})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
