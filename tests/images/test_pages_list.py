@@ -223,6 +223,14 @@ def test_a_failure_speaks_in_the_row(alice_page, carol_page, demo):
     assert f'action="/images/{image.id}/retry"' not in reader
 
 
+def test_a_file_that_failed_is_chosen_again_where_retry_leads(alice_page, demo):
+    image = make_image(owner=demo.id, status="queued")
+    make_job(image, status="cancelled", arguments={"method": "tus"})
+    row = row_of(alice_page.get("/images/"), image)
+    assert "Cancelled" in row
+    assert f'<a class="btn btn-sm btn-secondary" href="/images/{image.id}/upload"' in row
+
+
 def test_other_projects_learn_nothing_of_the_work_on_a_public_image(bob_page, demo):
     image = make_image(owner=demo.id, status="queued", visibility="public")
     make_job(image, status="failed", message="secret path")
