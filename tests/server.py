@@ -126,6 +126,11 @@ class Server:
         self._process.wait()
         self._process = None
 
+    def python(self, code: str) -> str:
+        """Run code beside the server, on its database; returns what it prints."""
+        command = [sys.executable, "-c", "import django; django.setup()\n" + code]
+        return subprocess.run(command, cwd=ROOT, env=self.env, check=True, capture_output=True, text=True).stdout
+
     # -- talking to it ----------------------------------------------------------------------------------------------
     def connection(self, timeout: float = 30) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)

@@ -1,11 +1,13 @@
 """PUT and GET of image data over a real connection: what is refused before the first byte, what becomes of a broken one,
 and what a download looks like."""
 
+import contextlib
 import hashlib
 import http.client
 import json
 import os
 import socket
+import threading
 import time
 from typing import Any
 
@@ -359,6 +361,84 @@ def test_a_download_that_nobody_reads_holds_up_nobody(server: Server, published:
 
 
 # -- sessions -------------------------------------------------------------------------------------------------------
+SESSION = """
+from django.contrib.auth import login
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+from dashboard.identity.models import Project, User
+request = HttpRequest()
+request.session = SessionStore()
+login(request, User.objects.get(name="alice"), backend="dashboard.identity.authentication.PasswordBackend")
+request.session["project_id"] = Project.objects.get(name="demo").pk
+request.session.save()
+print(request.session.session_key)
+"""
+
+
+@pytest.fixture(scope="module")
+def cookie(server: Server) -> dict[str, str]:
+    """Alice's browser."""
+    return {"Cookie": f"sessionid={server.python(SESSION).strip()}"}
+
+
+def test_a_browser_downloads_with_its_session(server: Server, cookie: dict[str, str]):
+    image = active(server, b"bytes for a browser")
+    answer = server.request("GET", f"/images/{image}/download", headers=cookie)
+    assert (answer.status, answer.body) == (200, b"bytes for a browser")
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [(None, 403), ("null", 403), ("http://evil.example", 403), ("https://127.0.0.1", 403), ("own", 204)]
+)
+def test_a_page_of_another_site_cannot_send_with_alices_session(server: Server, cookie: dict[str, str], origin: str | None, status: int):
+    image = new_image(server)
+    headers = {**OCTETS, **cookie, **({"Origin": server.url if origin == "own" else origin} if origin else {})}
+    assert server.request("PUT", f"/image/v2/images/{image}/file", b"bytes", headers).status == status
+    assert show(server, image)["status"] == ("active" if status == 204 else "queued")
+
+
+def test_an_ended_session_sends_nothing(server: Server):
+    headers = {**OCTETS, "Cookie": "sessionid=ended", "Origin": server.url}
+    assert server.request("PUT", f"/image/v2/images/{new_image(server)}/file", b"bytes", headers).status == 401
+
+
+def test_who_lost_the_role_while_sending_makes_no_image(server: Server):
+    change = "from dashboard.identity import services as s; from dashboard.identity.models import *\n"
+    who = "User.objects.get(name='bob'), Project.objects.get(name='partner'), 'member'"
+    image, headers = new_image(server, "bob"), {**OCTETS, "X-Auth-Token": server.token("bob")}
+    with half_sent(server, "PUT", f"/image/v2/images/{image}/file", headers, 2 * MIB, bytes(MIB)) as connection:
+        until(lambda: show(server, image, "admin")["status"] == "saving", "saving")
+        revoking = threading.Thread(target=server.python, args=[f"{change}s.revoke({who})"])
+        revoking.start()
+        left = MIB
+        while revoking.is_alive():  # she goes on sending, lest she be cut off for silence
+            connection.sendall(bytes(4096))
+            left -= 4096
+            revoking.join(0.1)
+        try:
+            connection.sendall(bytes(left))
+            assert answer_of(connection) in {401, 403}
+        finally:
+            server.python(f"{change}s.grant({who})")
+    assert show(server, image, "admin")["status"] == "queued"
+
+
+# -- load -----------------------------------------------------------------------------------------------------------
+def test_a_hundred_slow_senders_hold_up_nobody(server: Server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            headers = {**OCTETS, "X-Auth-Token": server.token("alice")}
+            path = f"/image/v2/images/{new_image(server)}/file"
+            stack.enter_context(half_sent(server, "PUT", path, headers, 5 * MIB, b"x"))
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert server.request("GET", "/healthz").status == 200
+            took.append(time.monotonic() - began)
+        assert sorted(took)[-2] < 1
+
+
 def test_memory_does_not_grow_with_the_body(server: Server):
     image, headers = new_image(server), {**OCTETS, "X-Auth-Token": server.token("alice")}
     before = server.rss()
