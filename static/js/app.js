@@ -260,10 +260,12 @@ function focusSearch() {
 $("#search")?.addEventListener("blur", () => document.body.classList.remove("searching"));
 let chord = 0;
 const typing = (target) => target.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable], dialog");
+const visit = (url, push) => window.htmx.ajax("GET", url, { source: $(".brand"), target: "#page", select: "#page", swap: "outerHTML", push });
 const go = (name) => {
   const url = $(".topbar")?.dataset[name];
-  if (url) window.htmx.ajax("GET", url, { source: $(".brand"), target: "#page", select: "#page", swap: "outerHTML", push: url });
+  if (url) visit(url, url);
 };
+vitrine.reload = () => visit(location.pathname + location.search);
 document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && $("#search")) {
     event.preventDefault();
@@ -318,12 +320,13 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const { xhr, elt } = detail.requestConfig ? { xhr: detail.xhr, elt: detail.requestConfig.elt } : detail;
   const whole = /<main id="page"/.test(detail.serverResponse);
   if (whole) renewCsrf(detail.serverResponse);
+  // An error in place of a page is a page too.
+  if (whole && xhr.status >= 400 && (detail.boosted || elt.matches(".brand"))) detail.shouldSwap = true;
   // A boosted answer is a whole page; its #page replaces ours, and what lies outside (the uploads) lives on.
   if (detail.boosted && !elt.closest("[hx-target]")) {
     detail.target = $(PAGE);
     detail.selectOverride = PAGE;
     detail.swapOverride = "outerHTML show:window:top";
-    if (whole && xhr.status >= 400) detail.shouldSwap = true;
     if (!whole && detail.shouldSwap) {
       event.preventDefault();
       location.assign(xhr.responseURL || location.href);
@@ -347,7 +350,7 @@ function settled(moved) {
     const here = location.pathname === link.pathname || location.pathname.startsWith(link.pathname.replace(/\/?$/, "/"));
     here ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
   }
-  if (!document.activeElement || document.activeElement === document.body) $(PAGE).focus({ preventScroll: true });
+  if (!document.activeElement?.matches("body *:not(#search)")) $(PAGE).focus({ preventScroll: true });
   document.dispatchEvent(new CustomEvent("vitrine:page"));
 }
 document.addEventListener("htmx:afterSwap", (event) => {
@@ -400,7 +403,7 @@ vitrine.signedOut = (url) => {
 vitrine.signedIn = () => {
   if ($("#signed-out").hidden) return;
   $("#signed-out").hidden = true;
-  go("images");
+  vitrine.reload();
 };
 
 unpackMessages();

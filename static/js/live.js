@@ -2,6 +2,7 @@
 // each viewer gets what that viewer may see.
 const vitrine = window.vitrine;
 const LOGIN_ENDED = 4401;
+const PROJECT_CHANGED = 4000;
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const body = document.body;
 
@@ -26,18 +27,8 @@ function connect() {
   address.protocol = address.protocol.replace("http", "ws");
   project = vitrine.project();
   const mine = (socket = new WebSocket(address));
-  mine.onopen = () => {
-    failures = 0;
-    show("live");
-    if (ended) {
-      ended = false;
-      vitrine.signedIn();
-    } else if (connectedBefore) {
-      refreshAll(); // what happened meanwhile was not heard
-    }
-    connectedBefore = true;
-    document.dispatchEvent(new CustomEvent("vitrine:live"));
-  };
+  // A refused login is accepted first and closed at once: only what stays open counts after one has ended.
+  mine.onopen = () => setTimeout(() => socket === mine && mine.readyState === WebSocket.OPEN && opened(), ended ? 1000 : 0);
   mine.onmessage = (event) => receive(JSON.parse(event.data));
   mine.onclose = (event) => {
     if (socket !== mine) return;
@@ -46,8 +37,22 @@ function connect() {
       ended = true;
       vitrine.signedOut();
     }
+    if (event.code === PROJECT_CHANGED) vitrine.reload(); // switched in another tab: the same for all of them
     retry();
   };
+}
+
+function opened() {
+  failures = 0;
+  show("live");
+  if (ended) {
+    ended = false;
+    vitrine.signedIn();
+  } else if (connectedBefore) {
+    refreshAll(); // what happened meanwhile was not heard
+  }
+  connectedBefore = true;
+  document.dispatchEvent(new CustomEvent("vitrine:live"));
 }
 
 function retry() {

@@ -4,6 +4,8 @@ import uuid
 
 import pytest
 
+from tests.browser.conftest import sign_in
+
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
@@ -117,3 +119,32 @@ def test_a_login_that_ended_elsewhere_is_said_at_once(page_as):
     other.wait_for_url("**/login**")
     expect(page.locator("#signed-out")).to_be_visible(timeout=15_000)
     expect(page.locator("#signed-out a")).to_have_attribute("target", "_blank")
+
+
+def test_switching_the_project_in_one_tab_brings_the_other_along(page_as, server):
+    page = page_as("admin")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    before = page.locator("#topbar-project").get_attribute("data-project")
+    other = page.context.new_page()
+    other.goto("/images/")
+    other.click(".project-button")
+    choices = other.locator(".project form button:not([aria-current])")
+    if choices.count() == 0:
+        pytest.skip("the administrator is in one project only")
+    choices.first.click()
+    expect(page.locator("#topbar-project")).not_to_have_attribute("data-project", before, timeout=15_000)
+
+
+def test_signing_in_again_beside_the_page_wakes_it_up(page_as):
+    page = page_as("carol")
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    other = page.context.new_page()
+    other.goto("/images/")
+    other.click(".avatar")
+    other.click("[data-logout] button")
+    expect(page.locator("#signed-out")).to_be_visible(timeout=15_000)
+    sign_in(other, "carol")
+    expect(page.locator("#signed-out")).to_be_hidden(timeout=20_000)
+    expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page.click("#nav >> text=Work")
+    expect(page.locator("h1")).to_have_text("Work")
