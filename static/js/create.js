@@ -88,6 +88,7 @@ export class SourceForm {
       const card = { file, seen: null, problem: "" };
       this.#cards.set(element, card);
       this.list.append(element);
+      this.#weigh();
       try {
         card.seen = await recognise(file, file.name);
       } catch {
@@ -182,6 +183,7 @@ export class SourceForm {
     const refused = cards.filter((card) => card.problem).length;
     let why = "";
     if (this.fromFiles && !cards.length) why = text("no-file");
+    else if (this.fromFiles && cards.some((card) => !card.seen && !card.problem)) why = text("looking");
     else if (this.fromFiles && this.#together) why = this.#together;
     else if (this.fromFiles && refused) why = cards.length === 1 ? cards[0].problem : text("some-refused", { count: refused });
     this.why.textContent = why;

@@ -152,6 +152,17 @@ async function prepare() {
   for (const form of forms) if (!form.dataset.ready) new SourceForm(form, { post, follow, add: (...args) => vitrine.uploads.add(...args) });
 }
 
+/** A form sent before its script has come waits for it. */
+async function hold(event) {
+  const form = event.target;
+  if (!form.matches("form[data-source-form]:not([data-ready])") || form.elements.source.value !== "file") return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  await prepare();
+  form.requestSubmit(event.submitter);
+}
+
 if (page) start();
 prepare();
 document.addEventListener("htmx:load", prepare);
+document.addEventListener("submit", hold, { capture: true });

@@ -117,6 +117,7 @@ def choose(page, server, *files: Path, **fields: str) -> None:
     """Fill in the create form as far as its button."""
     page.goto(f"{server.url}/images/create")
     page.set_input_files("[data-chooser]", list(files))
+    sync_api.expect(page.locator(".file-card")).to_have_count(len(files))
     for name, value in fields.items():
         control = page.locator(f"#id_{name}")
         control.select_option(value) if name.endswith("format") else control.fill(value)
@@ -321,7 +322,8 @@ def test_a_lost_network_is_waited_for(page_as, server, tmp_path):
     alice.keyboard.press("Enter")
     slow(alice, 6)
     alice.set_input_files("[data-chooser]", file)
-    alice.click("[data-submit]:enabled")
+    sync_api.expect(alice.locator("[data-facts]")).to_contain_text("RAW")
+    alice.click("[data-submit]")
     wait_until(lambda: sent(alice) > 2 * MIB)
     wire.cut()
     expect_state(alice, "offline")
