@@ -11,6 +11,7 @@ from django.test import Client
 
 from dashboard.identity import tokens
 from images.api.urls import urlpatterns
+from images.policy import RULES
 from tests.factories import make_image
 
 PATCH_TYPE = "application/openstack-images-v2.1-json-patch"
@@ -94,3 +95,32 @@ def test_a_token_without_a_project_opens_no_image(alice, route, verb):
     for visibility in ("private", "public"):
         status = ask(alice, route, verb, visibility).status_code
         assert status in {403, 404} if route not in FOR_ALL else status == 200
+
+
+OF_AN_IMAGE = {key for key in TABLE if "{id}" in PATHS[key[0]]}
+GOVERNS = {  # the routes that close when a rule becomes "!", for somebody who could use them all
+    "get_images": {("images", "GET")},
+    "get_image": {("image", "GET")} | OF_AN_IMAGE,
+    "add_image": {("images", "POST")},
+    "modify_image": {("image", "PATCH"), ("image-tag", "PUT"), ("image-tag", "DELETE"), ("image-import", "POST")},
+    "delete_image": {("image", "DELETE")},
+    "deactivate": {("image-deactivate", "POST")},
+    "reactivate": {("image-reactivate", "POST")},
+    "publicize_image": set(),
+    "communitize_image": set(),
+    "upload_image": set(),  # answered by images.transfer
+    "download_image": set(),
+}
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_a_rule_closed_by_the_administrator_closes_its_routes_and_no_other(alice, settings, tmp_path, rule):
+    settings.IMPORT_ALLOWED_HOSTS = ["192.0.2.1"]
+    settings.POLICY_FILE = tmp_path / "policy.yaml"
+    settings.POLICY_FILE.write_text(f'"{rule}": "!"')
+    for route, verb in TABLE:
+        status = ask(alice, route, verb, "private").status_code
+        if (route, verb) in GOVERNS[rule]:
+            assert status == (404 if rule == "get_image" else 403), (route, verb)
+        else:
+            assert status == TABLE[route, verb][2], (route, verb)
