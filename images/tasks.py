@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from images.services import imports
+from images.services import imports, sweeping
 
 BEAT = {"images.sweep": ("images.sweep", 60.0)}
 """What the scheduler sends: name → (task, every so many seconds)."""
@@ -21,4 +21,4 @@ def clean_up_upload(job_id: str) -> None:
 
 @shared_task(name="images.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    imports.sweep()
+    sweeping.sweep()

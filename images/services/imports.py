@@ -5,14 +5,12 @@ Whatever goes wrong on the way, the image is `queued` again, nothing is left in 
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from dashboard.core import qemu_img
@@ -25,7 +23,7 @@ from images import live, policy
 from images.imports import addresses, glance_direct, steps, tus, web_download
 from images.imports.steps import File
 from images.models import Image, ImageLocation, Upload, Visibility
-from images.services import blobs, quotas, uploads
+from images.services import quotas, uploads
 from images.states import BUSY, LIFECYCLE, Status
 from images.uploads import staging
 
@@ -277,46 +275,3 @@ def look_up(ctx: RequestContext, newest: Iterable[Job]) -> dict[str, subjects.Su
 
 
 subjects.register("image", look_up)
-
-
-# -- tidying ---------------------------------------------------------------------------------------------------------
-def sweep() -> int:
-    """Remove what nobody refers to any more: expired uploads, blobs of dead writers, files in staging. Returns how many."""
-    return uploads.expire() + blobs.sweep() + _sweep_staging() + _sweep_images()
-
-
-def _sweep_staging() -> int:
-    removed = 0
-    # Files first, rows after: a row is always written before its file, so what is seen here and has no row is left over.
-    for name in {file.name.partition(".")[0] for file in staging.directory().iterdir()}:
-        try:
-            owner = UUID(name)
-        except ValueError:
-            continue
-        if not _is_needed(owner):
-            staging.remove(owner)
-            removed += 1
-    return removed
-
-
-def _is_needed(owner: UUID) -> bool:
-    staged = Image.objects.filter(pk=owner, status__in=[Status.UPLOADING, Status.IMPORTING])
-    at_work = Job.objects.live().filter(kind__startswith="images.")
-    return (
-        Upload.objects.filter(pk=owner).exists()
-        or staged.exists()
-        or at_work.filter(subject_type="image", subject_id=str(owner)).exists()
-        or at_work.filter(arguments__upload=str(owner)).exists()
-    )
-
-
-def _sweep_images() -> int:
-    """Images said to be at work that no job works for: back to queued. Staged data waits for its import as long as it likes."""
-    returned = 0
-    settled = timezone.now() - timedelta(seconds=60)
-    for image in Image.objects.filter(status__in=[Status.SAVING, Status.IMPORTING], updated_at__lt=settled):
-        if not Job.objects.of("image", image.pk).live().exists() and uploads.back_to_queued(image, image.status):
-            staging.remove(image.pk)
-            live.changed(image)
-            returned += 1
-    return returned

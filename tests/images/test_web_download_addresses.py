@@ -131,7 +131,8 @@ def answers(*texts: str):
 @pytest.fixture
 def names(monkeypatch):
     """A name server of ours: names to lists of answers, one list per question; it counts the questions."""
-    real, book, asked = socket.getaddrinfo, {}, []
+    real, asked = socket.getaddrinfo, []
+    book: dict[str, list[list[str]]] = {}
 
     def look_up(host, *args, **kwargs):
         if host not in book:
@@ -157,7 +158,12 @@ def test_a_name_with_any_inner_address_is_refused(found, names, canary):
 def test_a_name_that_changes_its_mind_is_asked_once_and_the_judged_address_is_connected(names, canary, monkeypatch):
     names[0]["flip.example"] = [["8.8.8.8"], ["127.0.0.1"]]
     tried = []
-    monkeypatch.setattr(socket, "create_connection", lambda address, **_: tried.append(address) or (_ for _ in ()).throw(OSError()))
+
+    def connect(address, **_):
+        tried.append(address)
+        raise OSError
+
+    monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(BadRequest):
         fetch(f"http://flip.example:{canary.port}/")
     assert tried == [("8.8.8.8", canary.port)]

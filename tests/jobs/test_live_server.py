@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+from typing import Any
 
 import pytest
 import websockets
@@ -53,7 +54,7 @@ def begin(server: Server, user: str, image: str, uri: str) -> None:
     assert answer.status == 202, answer
 
 
-def show(server: Server, user: str, image: str) -> dict:
+def show(server: Server, user: str, image: str) -> Any:
     return server.request("GET", f"/image/v2/images/{image}", user=user).json
 
 
@@ -86,7 +87,7 @@ async def test_a_foreign_or_missing_origin_is_refused_in_the_handshake(server, o
     assert refusal.value.response.status_code == 403
 
 
-async def listen(socket, heard: list[dict], done) -> None:
+async def listen(socket, heard: list[dict[str, Any]], done) -> None:
     async with asyncio.timeout(60):
         while not done(heard):
             heard.append(json.loads(await socket.recv()))
@@ -100,7 +101,7 @@ async def test_two_users_at_work_at_once_hear_each_their_own(server, mirror):
     data = os.urandom(4 * MIB)
     url = throttled(mirror, "/disk", data, 1.5)
     images = {user: await asyncio.to_thread(new_image, server, user, f"of-{user}") for user in ("alice", "bob")}
-    heard: dict[str, list[dict]] = {"alice": [], "bob": [], "carol": []}
+    heard: dict[str, list[dict[str, Any]]] = {"alice": [], "bob": [], "carol": []}
     async with tab(server, "alice") as alice, tab(server, "bob") as bob, tab(server, "carol") as carol:
         for user, image in images.items():
             await asyncio.to_thread(begin, server, user, image, url)

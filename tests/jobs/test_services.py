@@ -94,8 +94,10 @@ def test_of_many_workers_that_are_told_at_once_one_works(open_job):
             connection.close()
 
     threads = [threading.Thread(target=work) for _ in range(6)]
-    [t.start() for t in threads]
-    [t.join() for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert worked == [1]
 
 

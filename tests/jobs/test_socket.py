@@ -41,7 +41,7 @@ class Tab:
         await self.socket.send_input({"type": "websocket.connect"})
         answer = await self.socket.receive_output(5)
         assert answer["type"] in {"websocket.accept", "websocket.close"}
-        return answer["type"] == "websocket.accept"
+        return bool(answer["type"] == "websocket.accept")
 
     async def open(self) -> "Tab":
         assert await self.knock()
@@ -69,7 +69,7 @@ class Tab:
         while time.monotonic() < deadline:
             message = await self.socket.receive_output(within)
             if message["type"] == "websocket.close":
-                return message["code"]
+                return int(message["code"])
         raise AssertionError("still open")
 
 
@@ -140,8 +140,10 @@ async def test_two_projects_at_work_at_once_never_mix(pages):
             announce(job)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in sockets for _ in range(3)]
-    [t.start() for t in threads]
-    await asyncio.to_thread(lambda: [t.join() for t in threads])
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
     for name, socket in sockets.items():
         heard = await socket.all()
         assert len(heard) >= 300
@@ -200,7 +202,7 @@ async def test_another_project_in_the_session_means_another_socket(pages, monkey
     alice = await Tab(page).open()
 
     def switch() -> None:
-        from dashboard.identity.middleware import PROJECT_KEY
+        from dashboard.identity.authentication import PROJECT_KEY
 
         session = page.session
         session[PROJECT_KEY] = other.id

@@ -1,0 +1,126 @@
+"""Holding a job while its work is done, and recording how it ended."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from dashboard.core.errors import Error
+from dashboard.jobs import marks
+from dashboard.jobs.heartbeat import heart
+from dashboard.jobs.models import LIVE, Job, Status
+from dashboard.jobs.progress import JobCancelled, Progress, Taken, announce, announce_list, claim, stopping
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def running(job_id: object) -> Iterator[Progress]:
+    """Hold the job while its work is done, and record the outcome. Raises Taken when it is not ours to do.
+
+    Leaving cleanly is success; an Error is an expected failure with its sentence; JobCancelled is a wish fulfilled;
+    anything else is logged and recorded as a crash. None of them is raised further.
+    """
+    job = Job.objects.filter(pk=str(job_id)).first()
+    if job is None or is_stopping():
+        raise Taken(str(job_id))
+    with _held(claim(job)) as progress:
+        yield progress
+
+
+@contextlib.contextmanager
+def receiving(job: Job, name: str = "send") -> Iterator[Progress]:
+    """As `running`, for a `waiting` job whose bytes this process receives itself; the step `name` is begun."""
+    total = job.total
+    with _held(claim(job, only_from=Status.WAITING)) as progress:
+        progress.step(name, total)
+        yield progress
+
+
+@contextlib.contextmanager
+def _held(progress: Progress) -> Iterator[Progress]:
+    job = progress.job
+    heart.hold(job.pk)
+    announce(job)
+    announce_list(job)
+    try:
+        yield progress
+    except Taken:
+        _leave(progress)
+    except JobCancelled:
+        _end(progress, Status.CANCELLED, job.message or _("Cancelled."))
+    except Error as error:
+        _end(progress, Status.FAILED, str(error))
+    except Exception:
+        if is_stopping() and progress.resumable:
+            _leave(progress)
+            return
+        log.exception("Job %s (%s) crashed.", job.pk, job.kind)
+        _end(
+            progress,
+            Status.ERRORED,
+            _("Something went wrong on our side. An administrator finds the details in the log, under this job's id."),
+        )
+    else:
+        _end(progress, Status.SUCCEEDED, "")
+    finally:
+        heart.release(job.pk)
+
+
+def _end(progress: Progress, status: Status, message: str) -> None:
+    progress.end()
+    if progress.lost:
+        return
+    if status == Status.CANCELLED:
+        message = Job.objects.filter(pk=progress.job.pk).values_list("message", flat=True).first() or message
+    finish(progress.job, status, message)
+
+
+def _leave(progress: Progress) -> None:
+    """The process is ending: give the job back, so that this does not count as one of its attempts."""
+    job = progress.job
+    if stopping.is_set() and not progress.lost:
+        Job.objects.filter(pk=job.pk, status=Status.RUNNING, lease=job.lease, attempts=job.attempts).update(
+            status=Status.QUEUED, lease="", heartbeat_at=None, attempts=max(job.attempts - 1, 0)
+        )
+
+
+def lease(job: Job, name: str = "send") -> Progress:
+    """Take a `waiting` job for this process, without a context manager: `mark` it, and `finish` it in the end."""
+    total = job.total
+    progress = claim(job, only_from=Status.WAITING)
+    heart.hold(job.pk)
+    progress.step(name, total)
+    announce_list(job)
+    return progress
+
+
+def finish(job: Job, status: str, message: str = "") -> bool:
+    """Record the outcome and tell it; False when the job was over already."""
+    now = timezone.now()
+    figures = {"stage": job.stage, "steps": job.steps, "done": job.done, "total": job.total, "rate": 0.0}
+    ended = Job.objects.filter(pk=job.pk, status__in=LIVE).update(status=status, message=message, lease="", finished_at=now, **figures)
+    heart.release(job.pk)
+    marks.forget(job.pk)
+    if not ended:
+        return False
+    job.status, job.message, job.finished_at, job.lease, job.rate = status, message, now, "", 0.0
+    announce(job)
+    announce_list(job)
+    return True
+
+
+def stop(timeout: float = 3.0) -> bool:
+    """This process is about to end: its jobs stop at their next check, are queued for the next process, and none is begun.
+
+    Returns once they have, or False after `timeout` seconds.
+    """
+    stopping.set()
+    return heart.wait_idle(timeout)
+
+
+def is_stopping() -> bool:
+    """Whether failures are those of a process that ends, not of the work."""
+    return stopping.is_set()
