@@ -39,6 +39,11 @@ document.addEventListener("htmx:afterSettle", () => {
   if (box && table && document.activeElement !== box) box.value = table.dataset.q;
 });
 
+// A button of a question was taken, and its answer leads elsewhere: the question has done its part.
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful && detail.elt.closest("#modal") && !detail.target.closest("#modal")) vitrine.closeModal();
+});
+
 // -- the journey of one image --------------------------------------------------------------------------------------
 document.addEventListener("vitrine:progress", ({ detail }) => {
   const step = document.querySelector(`[data-journey="${detail.job}"] .journey-step.now[data-step="${detail.stage}"] .step-bytes`);
