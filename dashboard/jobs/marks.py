@@ -53,8 +53,10 @@ def mark(job: Job, done: int, total: int | None = None) -> bool:
             step.update(done=done, total=total)
     receiving_now = Job.objects.filter(pk=job.pk).filter(Q(status=Status.WAITING) | Q(status=Status.RUNNING, lease=leases.me()))
     kept = receiving_now.update(done=done, total=total, rate=job.rate, steps=job.steps, stage=job.stage, heartbeat_at=timezone.now())
-    if not kept or receiving_now.filter(cancel_requested=True).exists():
+    found = receiving_now.values_list("cancel_requested", "everyone").first() if kept else None
+    if found is None or found[0]:
         job.cancel_requested = True
         return False
+    job.everyone = found[1]  # who may follow it can change on the way
     announce(job)
     return True

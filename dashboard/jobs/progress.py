@@ -121,10 +121,11 @@ class Progress:
             if now - self._checked < PERIOD:
                 return
             self._checked = now
-            asked = self._mine().values_list("cancel_requested", flat=True).first()
-        if asked is None:
+            found = self._mine().values_list("cancel_requested", "everyone").first()
+        if found is None:
             self.lost = True
             raise Taken(str(self.job.pk))
+        asked, self.job.everyone = found  # who may follow it can change on the way
         if asked:
             raise JobCancelled
 

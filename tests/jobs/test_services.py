@@ -138,6 +138,25 @@ def test_those_outside_the_project_follow_a_public_job_without_its_reason(open_j
     assert ends == [([f"project.{job.project_id}", "admins"], "The mirror of the demo project is gone."), (["everyone"], "")]
 
 
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_job_made_private_on_the_way_is_not_told_to_everyone_any_more(open_job, heard, waiting):
+    job = open_job(plan=["send"], everyone=True, waiting=waiting)
+    if waiting:
+        services.mark(job, 1)
+        Job.objects.filter(pk=job.pk).update(everyone=False)
+        heard.clear()
+        services.mark(job, 10, 10)
+    else:
+        with services.running(job.id) as progress:
+            progress.step("send")
+            Job.objects.filter(pk=job.pk).update(everyone=False)
+            heard.clear()
+            progress._checked = 0.0
+            progress.check()
+    assert [groups for groups, message in heard if "everyone" in groups and message["type"] == "progress"] == []
+    assert [m for _groups, m in heard if m["type"] == "progress"]
+
+
 def test_a_private_job_is_told_to_its_project_and_the_administrators_only(open_job, heard):
     job = open_job()
     with services.running(job.id) as progress:
@@ -334,6 +353,7 @@ def test_the_receiver_learns_that_it_should_stop(open_job, ctx):
     services.lease(job)
     services.cancel(ctx, Job.objects.get(pk=job.pk))
     assert not services.mark(job, 100)
+    services.finish(job, Status.CANCELLED)
 
 
 def test_a_direct_upload_is_held_while_it_lasts(open_job):
