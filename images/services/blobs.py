@@ -7,6 +7,7 @@
 Order of deletion is the reverse of order of creation: row `deleting`, bytes, row. So whatever a crash leaves is named by a row.
 """
 
+import itertools
 import logging
 import time
 from datetime import timedelta
@@ -21,6 +22,8 @@ from images.models import Blob, Image
 
 log = logging.getLogger(__name__)
 State = Blob.State
+_SCAN_PERIOD = 6 * 3600.0  # seconds
+_scan = {"due": 0.0}
 _ORPHAN_AGE = 3600  # seconds; no row is ever younger than its bytes, so this only guards against clocks that differ
 
 
@@ -75,7 +78,10 @@ def drop(blob: Blob) -> None:
 
 
 def sweep(now: float | None = None) -> int:
-    """Remove what a crash left: intents of dead processes, half-done deletions, files no row names. Returns how many."""
+    """Remove what a crash left: intents of dead processes, half-done deletions, files no row names. Returns how many.
+
+    The stores are looked through every six hours only, or when the time is given: the rows tell nearly everything.
+    """
     removed = 0
     # A deletion interrupted by a crash is resumed; one in progress elsewhere is merely done twice.
     for blob in Blob.objects.filter(state=State.DELETING, created_at__lt=timezone.now() - timedelta(seconds=1)):
@@ -84,13 +90,17 @@ def sweep(now: float | None = None) -> int:
         if not leases.alive(blob.lease):
             drop(blob)
             removed += 1
-    return removed + sum(_sweep_orphans(name, now or time.time()) for name in stores.names())
+    if now is not None or time.monotonic() > _scan["due"]:
+        _scan["due"] = time.monotonic() + _SCAN_PERIOD
+        removed += sum(_sweep_orphans(name, now or time.time()) for name in stores.names())
+    return removed
 
 
 def _sweep_orphans(name: str, now: float) -> int:
     store, removed = stores.get(name), 0
-    for key, touched in store.inventory():
-        if now - touched > _ORPHAN_AGE and not Blob.objects.filter(key=key).exists():
+    old = (key for key, touched in store.inventory() if now - touched > _ORPHAN_AGE)
+    while keys := set(itertools.islice(old, 500)):
+        for key in keys - set(Blob.objects.filter(store=name, key__in=keys).values_list("key", flat=True)):
             log.warning("Removing %s from store %s: no blob has this key.", key, name)
             store.delete(key)
             removed += 1

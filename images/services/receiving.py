@@ -91,27 +91,13 @@ def begin(ctx: RequestContext, image_id: UUID | str, *, size: int | None, staged
             waiting=True,
         )
         progress = jobs.lease(job)
-    arrival = Arrival(image, ctx, progress, size, limit, _Nowhere(), blob)
     try:
-        arrival.target = stores.get(name).open_writer(blob.key) if blob else _fresh(image)
+        target = stores.get(name).open_writer(blob.key) if blob else _fresh(image)
     except BaseException as error:
-        fail(arrival, error)
+        _undo(image, blob, progress, *_outcome(error))
         raise
-    tell(image)
-    return arrival
-
-
-class _Nowhere:
-    """Stands in until the file is open."""
-
-    size, path = 0, None
-
-    def write(self, data: bytes) -> None: ...
-    def pread(self, offset: int, length: int) -> bytes:
-        return b""
-
-    def commit(self) -> None: ...
-    def abort(self) -> None: ...
+    live.changed(image)
+    return Arrival(image, ctx, progress, size, limit, target, blob)
 
 
 def _fresh(image: Image) -> staging.Appender:
@@ -145,7 +131,7 @@ def finish(arrival: Arrival, *, expected_size: int | None = None) -> None:
         _activate(arrival, target)
     progress.end()
     jobs.finish(progress.job, JobStatus.SUCCEEDED)
-    tell(image)
+    live.changed(image)
 
 
 def _note_size(image: Image, size: int) -> None:
@@ -195,13 +181,17 @@ def fail(arrival: Arrival, error: BaseException, *, cancelled: bool = False) -> 
             staging.remove(arrival.image.pk)
         else:
             arrival.target.abort()
-    if arrival.blob:
-        blobs.drop(arrival.blob)
-    uploads.back_to_queued(arrival.image, Status.SAVING, Status.UPLOADING)
-    arrival.progress.end()
-    status, message = (JobStatus.CANCELLED, _("Cancelled.")) if cancelled else _outcome(error)
-    jobs.finish(arrival.progress.job, status, message)
-    tell(arrival.image)
+    outcome = (JobStatus.CANCELLED, _("Cancelled.")) if cancelled else _outcome(error)
+    _undo(arrival.image, arrival.blob, arrival.progress, *outcome)
+
+
+def _undo(image: Image, blob: Blob | None, progress: jobs.Progress, status: str, message: str) -> None:
+    if blob:
+        blobs.drop(blob)
+    uploads.back_to_queued(image, Status.SAVING, Status.UPLOADING)
+    progress.end()
+    jobs.finish(progress.job, status, message)
+    live.changed(image)
 
 
 def _outcome(error: BaseException) -> tuple[str, str]:
@@ -209,8 +199,3 @@ def _outcome(error: BaseException) -> tuple[str, str]:
         return JobStatus.FAILED, str(error)
     log.error("An upload crashed.", exc_info=error)
     return JobStatus.ERRORED, _("Something went wrong on our side.")
-
-
-def tell(image: Image) -> None:
-    """Have everyone who may see the image fetch it again."""
-    live.changed(image)

@@ -18,7 +18,7 @@ from dashboard.identity import services as identity
 from dashboard.identity.models import Project, User
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Status as JobStatus
-from images import policy
+from images import live, policy
 from images.formats import inspect
 from images.models import Image, Upload, Visibility
 from images.services import quotas
@@ -74,7 +74,7 @@ def create(
             filename=filename[:255],
             expires_at=_expiry(),
         )
-    _tell(image)
+    live.changed(image)
     return upload, grant
 
 
@@ -216,7 +216,7 @@ def drop(upload: Upload, status: str, message: str) -> None:
             back_to_queued(upload.image, Status.UPLOADING)
     if removed:
         staging.remove(upload.pk)
-        _tell(upload.image)
+        live.changed(upload.image)
 
 
 def back_to_queued(image: Image, *only_from: str) -> bool:
@@ -236,13 +236,6 @@ def expire() -> int:
         fail(upload, _("No bytes came for %(days)d days; the upload was dropped.") % {"days": settings.UPLOAD_EXPIRY // 86400})
         count += 1
     return count
-
-
-def _tell(image: Image) -> None:
-    """Have everyone who may see the image fetch it again."""
-    from images import live
-
-    live.changed(image)
 
 
 def _digest(grant: str) -> str:

@@ -154,3 +154,5 @@ class _Append:
             await blocking(uploads.fail, self.upload, str(error))
         elif await blocking(uploads.refresh, self.upload):
             await self._settle(whole=False)
+        else:
+            await blocking(staging.remove, self.upload.pk)

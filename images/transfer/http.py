@@ -141,7 +141,7 @@ class Exchange:
         """Send status and headers; a body follows."""
         self.answered = True
         fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        if self.has_body and not self.read:
+        if self.has_body and not self.read and self.scope.get("http_version", "1.1").startswith("1"):
             fields.append((b"connection", b"close"))
         await self._send({"type": "http.response.start", "status": status, "headers": fields})
 

@@ -202,6 +202,25 @@ def test_an_image_deleted_while_it_is_sent_is_gone_and_nothing_is_left(server: S
     assert server.request("GET", f"/image/v2/images/{image}", user="alice").status == 404
 
 
+def test_work_that_is_cancelled_stops_the_sender(server: Server):
+    image, headers = new_image(server), {**OCTETS, "X-Auth-Token": server.token("alice")}
+    cancel = f"from dashboard.jobs.models import Job; Job.objects.filter(subject_id='{image}').update(cancel_requested=True)"
+    with half_sent(server, "PUT", f"/image/v2/images/{image}/file", headers, 2**29, b"") as connection:
+        until(lambda: show(server, image)["status"] == "saving", "saving")
+        cancelling = threading.Thread(target=server.python, args=[cancel])
+        cancelling.start()
+        connection.settimeout(0.1)
+        answer = b""
+        while not answer:
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(bytes(4096))
+                answer = connection.recv(100)
+        cancelling.join()
+        assert answer.startswith(b"HTTP/1.1 410")
+    assert job_of(server, image)["status"] == "cancelled"
+    queued_and_clean(server, image)
+
+
 def test_more_bytes_than_announced_by_header_are_refused(server: Server):
     image = new_image(server)
     connection = server.connection()
