@@ -33,10 +33,13 @@ export class Tray {
     this.act = act;
     this.toggle.addEventListener("click", () => this.open(this.toggle.getAttribute("aria-expanded") !== "true"));
     root.querySelector("[data-clear]").addEventListener("click", () => act("clear"));
+    this.open(matchMedia("(width >= 700px)").matches);
     root.addEventListener("keydown", (event) => event.key === "Escape" && this.open(false));
   }
 
-  open(yes) {
+  /** Show the files or only the head. `byItself`: nobody asked; on a phone, where it would cover the page, it stays a bar. */
+  open(yes, { byItself = false } = {}) {
+    if (byItself && !matchMedia("(width >= 700px)").matches) return;
     this.toggle.setAttribute("aria-expanded", String(yes));
     this.root.classList.toggle("is-closed", !yes);
   }
@@ -123,8 +126,11 @@ export class Tray {
     this.root.hidden = states.length === 0;
     const going = states.filter((state) => SENDING.has(state) || state === "working" || state === "elsewhere").length;
     const waiting = states.filter((state) => state === "choose" || state === "signin").length;
+    const sending = [...this.#items.keys()].filter((transfer) => SENDING.has(transfer.state));
+    const [sent, total] = sending.reduce(([a, b], transfer) => [a + transfer.sent, b + transfer.total], [0, 0]);
+    const percent = total ? ` · ${Math.min(99, Math.floor((sent * 100) / total))} %` : "";
     const words = going ? text(going === 1 ? "one-upload" : "uploads", { count: going }) : waiting ? text("unfinished", { count: waiting }) : text("finished");
-    if (this.heading.textContent !== words) this.heading.textContent = words;
+    if (this.heading.textContent !== words + percent) this.heading.textContent = words + percent;
     this.root.querySelector("[data-clear]").hidden = !states.some((state) => OVER.has(state));
     document.body.classList.toggle("has-uploads", states.length > 0);
   }

@@ -105,7 +105,7 @@ function start() {
       file,
     );
     transfer.note();
-    tray.open(true);
+    tray.open(true, { byItself: true });
     next();
   }
 

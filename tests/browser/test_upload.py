@@ -1,26 +1,34 @@
 """Uploads as a person in a browser sees them: real Chromium, a real server, real files."""
 
-import contextlib
 import hashlib
-import os
 import re
 import shutil
-import socket
-import struct
 import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import sign_in
-from tests.server import DEMO_PASSWORD, ROOT, Server, free_port
+from tests.browser.uploading import (
+    MIB,
+    Wire,
+    begin,
+    choose,
+    expect_state,
+    hostile,
+    item,
+    md5,
+    prepared,
+    random_file,
+    requests,
+    sent,
+    slow,
+    the_image,
+    wait_until,
+)  # fmt: skip
+from tests.server import DEMO_PASSWORD
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = pytest.mark.browser
-MIB = 2**20
 
 COLLECT = """() => {
   window.stays = true;
@@ -31,14 +39,6 @@ COLLECT = """() => {
     if (bar && label) window.seen.add(`${label.textContent} ${bar.value}`);
   }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
-
-
-def prepared(data: Path, **env: str) -> Server:
-    """A server not yet started, with its static files collected."""
-    server = Server(data, env=env)
-    data.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"], cwd=ROOT, env=server.env, check=True)
-    return server
 
 
 @pytest.fixture(scope="module")
@@ -53,120 +53,10 @@ def alice(page_as):
     return page_as("alice")
 
 
-class Wire:
-    """The network between browser and server: a relay that can be cut, with all that is on it, and mended."""
-
-    def __init__(self, server: Server) -> None:
-        self.server, self.port, self.uncut, self.ends = server, free_port(), threading.Event(), []
-        self.listener = socket.create_server(("127.0.0.1", self.port))
-        self.uncut.set()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            near, _address = self.listener.accept()
-            if not self.uncut.is_set():
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self.server.port))
-            self.ends += [near, far]
-            for source, target in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
-
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                target.sendall(data)
-        for end in (source, target):
-            end.close()
-
-    def cut(self) -> None:
-        self.uncut.clear()
-        for end in self.ends:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def mend(self) -> None:
-        self.uncut.set()
-
-
 @pytest.fixture
 def big(tmp_path):
     """A raw disk of 48 MiB that no store has seen."""
     return random_file(tmp_path / "big.raw", 48)
-
-
-def random_file(path: Path, mib: int) -> Path:
-    with path.open("wb") as file:
-        for _ in range(mib):
-            file.write(os.urandom(MIB))
-    return path
-
-
-def slow(page, mib_per_second: float) -> None:
-    """A line that sends this fast; negative for no limit."""
-    rate = mib_per_second * MIB if mib_per_second > 0 else -1
-    limits = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
-    if not hasattr(page, "line"):
-        page.line = page.context.new_cdp_session(page)  # the limit lives as long as the session
-        page.line.send("Network.enable")
-    page.line.send("Network.emulateNetworkConditions", limits)
-
-
-def choose(page, server, *files: Path, **fields: str) -> None:
-    """Fill in the create form as far as its button."""
-    page.goto(f"{server.url}/images/create")
-    page.set_input_files("[data-chooser]", list(files))
-    sync_api.expect(page.locator(".file-card")).to_have_count(len(files))
-    for name, value in fields.items():
-        control = page.locator(f"#id_{name}")
-        control.select_option(value) if name.endswith("format") else control.fill(value)
-    sync_api.expect(page.locator("[data-submit]")).to_be_enabled()
-
-
-def begin(page, server, *files: Path, **fields: str) -> None:
-    choose(page, server, *files, **fields)
-    page.click("[data-submit]")
-    page.wait_for_url("**/images/")
-
-
-def item(page, number: int = 0):
-    return page.locator(".upload").nth(number)
-
-
-def expect_state(page, state: str, number: int = 0, seconds: float = 30) -> None:
-    sync_api.expect(item(page, number)).to_have_attribute("data-state", state, timeout=seconds * 1000)
-
-
-def sent(page) -> int:
-    return int(page.evaluate("window.vitrine.uploads.all()[0]?.sent ?? 0"))
-
-
-def wait_until(condition, seconds: float = 30, what: str = "") -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what or "waited too long"
-        time.sleep(0.05)
-
-
-def the_image(server, name: str):
-    images = server.request("GET", f"/image/v2/images?name={name}", user="alice").json["images"]
-    assert len(images) == 1
-    return images[0]
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def hostile(path: Path) -> Path:
-    """A qcow2 that keeps its data in another file: /etc/passwd."""
-    header = bytearray(MIB)
-    struct.pack_into(">4sIQIIQIIQQIIQQQQII", header, 0, b"QFI\xfb", 3, 0, 0, 16, 64 * MIB, 0, 1, 65536, 131072, 1, 0, 0, 4, 0, 0, 4, 104)
-    name = b"/etc/passwd"
-    struct.pack_into(">II16s", header, 104, 0x44415441, len(name), name)
-    path.write_bytes(header)
-    return path
 
 
 # -- the way of a file -------------------------------------------------------------------------------------------------
@@ -282,11 +172,11 @@ def test_leaving_while_sending_is_warned_of(alice, server, tmp_path):
     slow(alice, 2)
     begin(alice, server, random_file(tmp_path / "leaving.raw", 16))
     expect_state(alice, "sending")
-    asked = []
-    alice.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
-    alice.close(run_before_unload=True)
-    wait_until(lambda: asked == ["beforeunload"] or alice.is_closed() or bool(alice.wait_for_timeout(50)))
-    assert asked == ["beforeunload"]
+    with alice.expect_event("dialog") as asked:
+        alice.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    expect_state(alice, "sending")
 
 
 def test_after_a_reload_the_same_file_goes_on_from_where_it_was_and_no_other(alice, server, tmp_path):
@@ -303,12 +193,11 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was_and_no_other(ali
     sync_api.expect(item(alice)).to_contain_text("Choose again.raw again to go on from")
     item(alice).locator("input[type=file]").set_input_files(other)
     sync_api.expect(item(alice)).to_contain_text("it is not the same file")
-    patches = []
-    alice.on("request", lambda request: request.method == "PATCH" and patches.append(int(request.headers["upload-offset"])))
+    patches = requests(alice, "PATCH")
     slow(alice, -1)
     item(alice).locator("input[type=file]").set_input_files(file)
     expect_state(alice, "active")
-    assert patches[0] >= offset
+    assert int(patches[0].headers["upload-offset"]) >= offset
     assert the_image(server, "again")["checksum"] == md5(file)
 
 
@@ -363,8 +252,7 @@ def test_a_second_tab_watches_and_does_not_send_as_well(alice, server, tmp_path)
     begin(alice, server, file)
     wait_until(lambda: sent(alice) > MIB)
     second = alice.context.new_page()
-    sending = []
-    second.on("request", lambda request: request.method in {"PATCH", "HEAD"} and sending.append(request.url))
+    sending = requests(second, "PATCH")
     second.goto(f"{server.url}/images/")
     expect_state(second, "elsewhere")
     expect_state(second, "active", seconds=60)
@@ -445,7 +333,7 @@ def test_an_upload_by_keyboard_alone(alice, server, tmp_path):
 
 
 def tab_to(page, selector: str) -> None:
-    for _ in range(80):
+    for _ in range(300):
         if page.evaluate("(wanted) => document.activeElement?.matches(wanted) ?? false", selector):
             return
         page.keyboard.press("Tab")
@@ -465,6 +353,19 @@ def test_without_javascript_an_address_can_be_given_and_its_refusal_is_read(chro
     sync_api.expect(page.locator(".invalid-feedback").first).to_be_visible()
     assert page.get_by_label("Description").input_value() == "Typed by hand"
     context.close()
+
+
+def test_an_address_that_will_not_do_comes_back_in_place_with_all_that_was_typed(alice):
+    alice.goto("/images/create")
+    alice.evaluate("window.stays = true")
+    alice.get_by_label("An address").check()
+    sync_api.expect(alice.locator("[data-submit]")).to_be_enabled()
+    alice.get_by_label("Address", exact=True).fill("http://127.0.0.1:1/disk.qcow2")
+    alice.get_by_label("Description").fill("Typed by hand")
+    alice.click("[data-submit]")
+    sync_api.expect(alice.locator(".invalid-feedback").first).to_be_visible()
+    assert alice.get_by_label("Description").input_value() == "Typed by hand"
+    assert alice.evaluate("window.stays") is True
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
