@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from django.utils.translation import gettext as _
+
 from dashboard.core import errors
 
 BLOCK = 64 * 1024
@@ -21,7 +23,8 @@ def full_is_refused(directory: Path, needed: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise errors.StorageFull(needed=needed, free=free_space(directory)) from error
+        message = _("There is not enough space: the disk of the store is full.")
+        raise errors.StorageFull(message, needed=needed, free=free_space(directory)) from error
 
 
 def free_space(directory: Path) -> int:
