@@ -115,6 +115,9 @@ def test_every_wrong_try_costs_exactly_one_hash(client, counting, name: str) -> 
 
 def test_an_endless_password_is_refused_before_it_is_hashed(client, counting) -> None:
     assert sign_in(client, password="x" * 4097).status_code == 422
+    user = {"name": "alice", "domain": {"id": "default"}, "password": "x" * 4097}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+    assert client.post(TOKENS, body, content_type="application/json").status_code == 401
     assert counting.runs == 0
 
 

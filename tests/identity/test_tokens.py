@@ -95,6 +95,13 @@ def test_taking_a_role_away_leaves_tokens_for_other_projects_alone(alice: ApiCli
     assert tokens.validate(secret)[1].project_id == other.id
 
 
+def test_taking_one_of_two_roles_away_ends_the_token_too(alice: ApiClient) -> None:
+    services.grant(alice.user, alice.project, "admin")
+    services.revoke(alice.user, alice.project, "admin")
+    assert alice.get(ME).status_code == 401
+    assert services.context_for(alice.user, alice.project).roles == {"member", "reader"}
+
+
 def test_roles_are_those_of_this_moment_not_of_the_issue(alice: ApiClient) -> None:
     services.grant(alice.user, alice.project, "admin")
     assert tokens.validate(alice.token)[1].is_admin

@@ -32,7 +32,6 @@ def login(request: HttpRequest) -> HttpResponse:
     refusal: Error | None = None
     if request.method == "POST" and form.is_valid():
         try:
-            request.session.clear_expired()
             auth.login(request, check(request, form.cleaned_data["name"], form.cleaned_data["password"], form.domain_id), backend=BACKEND)
             return http.redirect(request, target)
         except TooManyRequests as error:
