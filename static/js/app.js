@@ -183,7 +183,7 @@ document.addEventListener(
     if (off) {
       event.preventDefault();
       event.stopImmediatePropagation();
-      explain(off);
+      vitrine.explain(off);
       return;
     }
     const link = event.target.closest?.("a[data-modal], button[data-modal]");
@@ -191,8 +191,8 @@ document.addEventListener(
     event.preventDefault();
     event.stopImmediatePropagation();
     const url = link.getAttribute("hx-get") ?? link.getAttribute("href") ?? link.dataset.modal;
-    const back = link.closest(".dropdown")?.querySelector("[data-bs-toggle]") ?? link;
-    link.closest(".dropdown-menu.show") && window.bootstrap.Dropdown.getInstance(back)?.hide();
+    const back = link.closest(".dropdown")?.querySelector("[data-menu]") ?? link;
+    vitrine.closeMenus();
     opener = back;
     window.htmx.ajax("GET", url, { target: "#modal-body" });
   },
@@ -230,26 +230,6 @@ document.addEventListener("click", (event) => {
   if (on("[data-search]")) focusSearch();
 });
 window.matchMedia("(min-width: 900px)").addEventListener("change", () => drawer(false));
-
-// -- reasons: an action that is not possible stays reachable and says why ------------------------------------------
-function explain(element) {
-  if (!element.dataset.reason || !window.bootstrap) return;
-  const Tooltip = window.bootstrap.Tooltip;
-  const tip = Tooltip.getOrCreateInstance(element, { title: element.dataset.reason, trigger: "manual", customClass: "reason" });
-  tip.show();
-}
-for (const name of ["mouseover", "focusin"]) {
-  document.addEventListener(name, (event) => {
-    const element = event.target.closest?.("[data-reason]");
-    if (element) explain(element);
-  });
-}
-for (const name of ["mouseout", "focusout"]) {
-  document.addEventListener(name, (event) => {
-    const element = event.target.closest?.("[data-reason]");
-    if (element && !element.contains(event.relatedTarget)) window.bootstrap?.Tooltip.getInstance(element)?.hide();
-  });
-}
 
 // -- keys ----------------------------------------------------------------------------------------------------------
 function focusSearch() {
@@ -343,7 +323,6 @@ function settled(moved) {
   if (moved) $$(".toast-danger").forEach((old) => old.remove()); // an error belongs to the page it happened on
   unpackMessages();
   if (!moved) return;
-  $$(".tooltip").forEach((tip) => tip.remove());
   vitrine.theme.follow($("#topbar-project")?.dataset.theme);
   for (const link of $$("#nav a")) {
     // Going back restores the page but not the bar beside it.

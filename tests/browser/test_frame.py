@@ -158,3 +158,27 @@ def test_signing_in_again_beside_the_page_wakes_it_up(page_as):
     expect(page.locator("#live")).to_have_attribute("data-state", "live")
     page.click("#nav >> text=Work")
     expect(page.locator("h1")).to_have_text("Work")
+
+
+def test_every_menu_fits_a_phone(page_as, axe):
+    page = page_as("alice", width=375, height=700)
+    for button in page.locator(".topbar [data-menu]").all():
+        button.click()
+        menu = page.locator(".dropdown-menu.show")
+        expect(menu).to_have_count(1)
+        box = menu.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 375
+        assert axe(page) == []
+        page.keyboard.press("Escape")
+
+
+def test_a_menu_is_walked_with_the_arrow_keys_and_left_with_escape(page_as):
+    page = page_as("alice")
+    page.focus(".avatar")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("link", name="Settings")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("link", name="Change password")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator(".avatar")).to_be_focused()
+    expect(page.get_by_role("link", name="Settings")).to_be_hidden()
