@@ -105,7 +105,7 @@ def delete_many(request: Request) -> HttpResponse:
         text = _("Select at most %(most)s images at a time.") % {"most": MOST} if ids else _("Select the images first.")
         return redirect(request, list_url(request), toast=text, level="warning")
     images = Image.objects.visible_to(request.ctx).prefetch_related("properties").filter(pk__in=ids).order_by("name", "id")
-    views = present(request.ctx, list(images), names=True)
+    views = present(request.ctx, list(images))
     if "confirmed" in request.POST:
         return _delete_all(request, views, missing=len(ids) - len(views))
     going = [view for view in views if view.actions["delete"].allowed]

@@ -138,7 +138,7 @@ def row(request: Request, image_id: UUID) -> HttpResponse:
 def _answer(request: Request, listing: Listing[Image], scope: str, totals: dict[str, int]) -> HttpResponse:
     related = ["properties", "tags"] if listing.query else ["properties"]
     listing.matching = listing.matching.prefetch_related(*related)
-    views = present(request.ctx, listing.rows, names=scope != "mine", query=listing.query)
+    views = present(request.ctx, listing.rows, query=listing.query)
     remember_list(request, listing.here)
     quota = settings.QUOTAS["image_size_total"]
     context = {

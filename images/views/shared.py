@@ -23,10 +23,12 @@ def latest_jobs(ids: Iterable[UUID]) -> dict[str, Job]:
     return jobs.latest_for("image", [str(i) for i in ids])
 
 
-def present(ctx: RequestContext, images: Sequence[Image], *, names: bool = False, query: str = "") -> list[ImageView]:
+def present(ctx: RequestContext, images: Sequence[Image], *, query: str = "") -> list[ImageView]:
     """The images as this viewer sees them, in a fixed number of queries."""
     latest = latest_jobs([image.id for image in images]) if images else {}
-    owners = identity.project_names(owner_ids(images)) if names and images else {}
+    strangers = owner_ids(images) - {ctx.project_id}
+    owners = identity.project_names(strangers) if strangers else {}
+    owners[ctx.project_id or ""] = ctx.project_name
     views = []
     for image in images:
         job = follow(ctx, image, latest.get(str(image.id)))

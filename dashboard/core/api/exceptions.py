@@ -1,5 +1,6 @@
 """Domain errors as JSON faults, in the envelope OpenStack clients read."""
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +11,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from dashboard.core import errors
+
+log = logging.getLogger(__name__)
 
 
 def fault(status: int, message: str, title: str) -> dict[str, Any]:
@@ -22,8 +25,8 @@ def not_found() -> errors.NotFound:
     return errors.NotFound(_("The resource could not be found."))
 
 
-def handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler: every Error of the tree, and DRF's and Django's own, as a fault; anything else is a crash (None)."""
+def handler(exc: Exception, context: dict[str, Any]) -> Response:
+    """DRF's exception handler: every Error of the tree, and DRF's and Django's own, as a fault; anything else is a crash, logged here."""
     headers: dict[str, str] = {}
     error = _translated(exc)
     if isinstance(error, exceptions.APIException):
@@ -35,10 +38,16 @@ def handler(exc: Exception, context: dict[str, Any]) -> Response | None:
         if isinstance(error, errors.TooManyRequests) and "seconds" in error.fields:
             headers["Retry-After"] = str(int(error.fields["seconds"]))
     else:
-        return None
+        return _crashed(exc, context)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = f'Keystone uri="{context["request"].build_absolute_uri("/identity/v3")}"'
     return Response(fault(status, message, HTTPStatus(status).phrase), status=status, headers=headers)
+
+
+def _crashed(exc: Exception, context: dict[str, Any]) -> Response:
+    """A fault of our own: the client gets the envelope it can read and nothing of the inside; the log gets it all."""
+    log.error("%s crashed.", type(context.get("view")).__name__, exc_info=exc)
+    return Response(fault(500, str(_("Something went wrong on our side.")), "Internal Server Error"), status=500)
 
 
 def _translated(exc: Exception) -> Exception:

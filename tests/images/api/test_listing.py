@@ -106,7 +106,7 @@ ALL = {"a", "b,c", 'd"', None}
         ("?min_ram=64&min_disk=5", {'d"'}),
         (f"?checksum={'c' * 32}", {'d"'}),
         ("?os_hash_algo=sha512", ALL - {None}),
-        (f"?id={uuid.uuid4()}", set()),
+        (f"?id={uuid.UUID(int=1)}", set()),
         ("?id=nonsense", set()),
         ("?limit=0", set()),
     ],
@@ -128,7 +128,7 @@ def test_dates_compare_by_the_second_clients_see(alice, mixed):
 @pytest.mark.parametrize(
     "query",
     [
-        *("limit=-1", "limit=x", "limit=1.5", "limit=%C2%B2", "marker=x", f"marker={uuid.uuid4()}"),
+        *("limit=-1", "limit=x", "limit=1.5", "limit=%C2%B2", "marker=x", f"marker={uuid.UUID(int=1)}"),
         *(
             "sort=color",
             "sort=name:up",
