@@ -117,8 +117,10 @@ CELERY_BEAT_SCHEDULE = {
     "queue work whose worker died": {"task": "jobs.reap", "schedule": 5.0},
     "clear what nobody refers to": {"task": "images.sweep", "schedule": 60.0},
     "drop expired tokens and sessions": {"task": "identity.prune", "schedule": 3600.0},
+    "forget work that ended long ago": {"task": "jobs.prune", "schedule": 3600.0},
 }
 JOB_WORKERS = env.int("VITRINE_WORKERS", 2)
+JOB_RETENTION = env.int("VITRINE_JOB_RETENTION", 90)  # days after which ended work is forgotten
 
 # -- signing in -----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "identity.User"

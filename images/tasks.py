@@ -4,9 +4,6 @@ from celery import shared_task
 
 from images.services import imports, sweeping
 
-BEAT = {"images.sweep": ("images.sweep", 60.0)}
-"""What the scheduler sends: name → (task, every so many seconds)."""
-
 
 @shared_task(name="images.import")  # type: ignore[untyped-decorator]
 def run_import(job_id: str) -> None:

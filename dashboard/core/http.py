@@ -35,22 +35,6 @@ def page(
     return response
 
 
-def partial(
-    request: HttpRequest,
-    template: str,
-    context: dict[str, Any] | None = None,
-    *,
-    toast: str = "",
-    level: str = "success",
-    status: int = 200,
-) -> HttpResponse:
-    """Answer a fragment, with a toast shown beside it."""
-    response = render(request, template, context, status=status)
-    if toast:
-        add_toast(response, toast, level)
-    return response
-
-
 def add_toast(response: HttpResponse, text: str, level: str = "success") -> HttpResponse:
     """Have the page show a toast when this answer arrives (htmx event `toast`; level success, info, warning or danger)."""
     response["HX-Trigger"] = json.dumps({"toast": {"text": str(text), "level": level}})

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from django.conf import settings
 from django.db.models import F, Model, QuerySet
 from django.http import QueryDict
 
 M = TypeVar("M", bound=Model)
 Q = QuerySet[Any]
-
-MAX_PAGE_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Listing(Generic[M]):
         self, table: Table, params: QueryDict, queryset: "QuerySet[M]", *, path: str, page_size: int, known_total: int | None = None
     ) -> None:
         self.table, self.path = table, path
-        self.page_size = max(1, min(page_size, MAX_PAGE_SIZE))
+        self.page_size = max(1, min(page_size, settings.API_LIMIT_MAX))
         self.query = params.get("q", "").replace("\x00", "").strip()[:255]
         self.chosen = {f.name: value for f in table.filters if (value := params.get(f.name, "")) in {v for v, _ in f.choices()} and value}
         wanted = params.get("sort", "")

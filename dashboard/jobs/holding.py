@@ -26,22 +26,7 @@ def running(job_id: object) -> Iterator[Progress]:
     job = Job.objects.filter(pk=str(job_id)).first()
     if job is None or is_stopping():
         raise Taken(str(job_id))
-    with _held(claim(job)) as progress:
-        yield progress
-
-
-@contextlib.contextmanager
-def receiving(job: Job, name: str = "send") -> Iterator[Progress]:
-    """As `running`, for a `waiting` job whose bytes this process receives itself; the step `name` is begun."""
-    total = job.total
-    with _held(claim(job, only_from=Status.WAITING)) as progress:
-        progress.step(name, total)
-        yield progress
-
-
-@contextlib.contextmanager
-def _held(progress: Progress) -> Iterator[Progress]:
-    job = progress.job
+    progress = claim(job)
     heart.hold(job.pk)
     announce(job)
     announce_list(job)
@@ -54,7 +39,7 @@ def _held(progress: Progress) -> Iterator[Progress]:
     except Error as error:
         _end(progress, Status.FAILED, str(error))
     except Exception:
-        if is_stopping() and progress.resumable:
+        if is_stopping():
             _leave(progress)
             return
         log.exception("Job %s (%s) crashed.", job.pk, job.kind)
@@ -81,7 +66,7 @@ def _end(progress: Progress, status: Status, message: str) -> None:
 def _leave(progress: Progress) -> None:
     """The process is ending: give the job back, so that this does not count as one of its attempts."""
     job = progress.job
-    if stopping.is_set() and not progress.lost:
+    if is_stopping() and not progress.lost:
         Job.objects.filter(pk=job.pk, status=Status.RUNNING, lease=job.lease, attempts=job.attempts).update(
             status=Status.QUEUED, lease="", heartbeat_at=None, attempts=max(job.attempts - 1, 0)
         )

@@ -1,14 +1,18 @@
-"""Open, start, run, follow, cancel and end jobs; and bring back those whose worker died."""
+"""Open, start, run, follow, cancel, end and forget jobs; and bring back those whose worker died."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import Conflict
 from dashboard.jobs import policy
-from dashboard.jobs.holding import finish, is_stopping, lease, receiving, running, stop
+from dashboard.jobs.holding import finish, is_stopping, lease, running, stop
 from dashboard.jobs.marks import mark
 from dashboard.jobs.models import LIVE, Job, Status
 from dashboard.jobs.progress import JobCancelled, Progress, Taken, announce_list
@@ -25,12 +29,14 @@ __all__ = [
     "lease",
     "mark",
     "open_job",
+    "prune",
     "reap",
-    "receiving",
     "running",
     "start",
     "stop",
 ]
+
+PRUNE = 500  # rows removed in one statement, so that no writer waits long
 
 
 def open_job(
@@ -82,7 +88,17 @@ def cancel(ctx: RequestContext, job: Job) -> Job:
 
 def latest_for(subject_type: str, ids: Iterable[object]) -> dict[str, Job]:
     """The newest job of each subject that has one, by subject id."""
-    found: dict[str, Job] = {}
-    for job in Job.objects.filter(subject_type=subject_type, subject_id__in=[str(i) for i in ids]).order_by("-created_at", "-id"):
-        found.setdefault(job.subject_id, job)
-    return found
+    of_subject = Job.objects.filter(subject_type=OuterRef("subject_type"), subject_id=OuterRef("subject_id"))
+    newest = Subquery(of_subject.order_by("-created_at", "-id").values("pk")[:1])
+    jobs = Job.objects.filter(subject_type=subject_type, subject_id__in=[str(i) for i in ids], pk=newest)
+    return {job.subject_id: job for job in jobs}
+
+
+def prune() -> int:
+    """Forget work that ended more than VITRINE_JOB_RETENTION days ago, a bounded number at a time. Returns how many."""
+    horizon = timezone.now() - timedelta(days=settings.JOB_RETENTION)
+    over = Job.objects.exclude(status__in=LIVE).filter(finished_at__lt=horizon).values_list("pk", flat=True)
+    forgotten = 0
+    while pks := list(over[:PRUNE]):
+        forgotten += Job.objects.filter(pk__in=pks).delete()[0]
+    return forgotten

@@ -7,14 +7,16 @@ from celery.signals import worker_shutting_down
 
 from dashboard.jobs import health, services
 
-BEAT = {"jobs.reap": ("jobs.reap", 5.0)}
-"""What the scheduler sends: name → (task, every so many seconds)."""
-
 
 @shared_task(name="jobs.reap")  # type: ignore[untyped-decorator]
 def reap() -> None:
     health.report()
     services.reap()
+
+
+@shared_task(name="jobs.prune")  # type: ignore[untyped-decorator]
+def prune() -> None:
+    services.prune()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -358,10 +358,26 @@ def test_the_receiver_learns_that_it_should_stop(open_job, ctx):
 
 def test_a_direct_upload_is_held_while_it_lasts(open_job):
     job = open_job(plan=["send", "store"], total=10, waiting=True)
-    with services.receiving(job) as progress:
-        assert Job.objects.get(pk=job.pk).lease == leases.me()
-        progress.set(10)
-    assert Job.objects.get(pk=job.pk).status == Status.SUCCEEDED
+    progress = services.lease(job)
+    assert Job.objects.get(pk=job.pk).lease == leases.me()
+    assert (progress.job.stage, progress.job.total) == ("send", 10)
+    progress.set(10)
+    services.finish(progress.job, Status.SUCCEEDED)
+    assert (Job.objects.get(pk=job.pk).status, Job.objects.get(pk=job.pk).lease) == (Status.SUCCEEDED, "")
+
+
+def test_work_that_ended_long_ago_is_forgotten_and_nothing_else(open_job, settings, monkeypatch):
+    monkeypatch.setattr(services, "PRUNE", 2)
+    settings.JOB_RETENTION = 30
+    long_ago = timezone.now() - timedelta(days=31)
+    ended = [open_job(subject_id=str(n)) for n in range(5)]
+    recent, live = open_job(), open_job()
+    for job in [*ended, recent]:
+        services.finish(job, Status.FAILED, "No.")
+    Job.objects.filter(pk__in=[job.pk for job in ended]).update(finished_at=long_ago)
+    Job.objects.filter(pk=live.pk).update(created_at=long_ago)
+    assert services.prune() == 5
+    assert set(Job.objects.all()) == {recent, live}
 
 
 def test_the_newest_job_of_each_subject_is_found_in_one_query(open_job, django_assert_num_queries):
