@@ -90,7 +90,8 @@ class Server:
         if not (self.data / "prepared").exists():
             subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=self.env, check=True)
             (self.data / "prepared").touch()
-        command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(self.port), "--no-reload"]
+        command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--no-reload", "--http1-buffer-size", str(2 * 2**20)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command, self.app], cwd=ROOT, env=self.env, stdout=log, stderr=log, start_new_session=True
