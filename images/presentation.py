@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy
 from django.utils.translation import pgettext_lazy as labelled
 
 from dashboard.core.context import RequestContext
-from dashboard.core.templatetags.display import duration, filesize, os_class, os_letter, rate
+from dashboard.core.templatetags.display import os_class, os_letter, rate
+from dashboard.core.units import duration, filesize
 from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
 from images.models import Image, Visibility

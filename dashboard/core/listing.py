@@ -73,7 +73,7 @@ class Listing(Generic[M]):
         self, table: Table, params: QueryDict, queryset: "QuerySet[M]", *, path: str, page_size: int, known_total: int | None = None
     ) -> None:
         self.table, self.path = table, path
-        self.page_size = max(1, min(page_size, settings.API_LIMIT_MAX))
+        self.page_size: int = max(1, min(page_size, settings.API_LIMIT_MAX))
         self.query = params.get("q", "").replace("\x00", "").strip()[:255]
         self.chosen = {f.name: value for f in table.filters if (value := params.get(f.name, "")) in {v for v, _ in f.choices()} and value}
         wanted = params.get("sort", "")

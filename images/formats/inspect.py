@@ -18,8 +18,9 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from dashboard.core import errors, qemu_img
+from dashboard.core.units import filesize
 from images.formats import iso, luks, ova, parallels, qcow2, raw, reference, signatures, vdi, vhd, vhdx, vmdk
-from images.formats.view import Facts, NotYet, View, human, refuse, too_large
+from images.formats.view import Facts, NotYet, View, refuse, too_large
 
 logger = logging.getLogger(__name__)
 
@@ -100,24 +101,6 @@ def inspect_source(source: Source, *, declared: str, container: str = "bare") ->
     if source.path is not None:
         _ask_qemu(source.path, verdict)
     return verdict
-
-
-def recognise(head: bytes, filename: str = "", size: int | None = None) -> str | None:
-    """The disk format the first bytes announce, to fill in a form; None when they fit none, or several."""
-    head = bytes(head[:HEAD])
-    found = signatures.families(head)
-    rich = found - {"gpt"}
-    if "iso" in found:
-        return "iso" if rich == {"iso"} else None
-    if rich:
-        name = rich.pop()
-        return name if found == {name} and name in FAMILIES else None
-    if signatures.tar(head):
-        # The first member of an OVA package is its description; the disk it describes is a VMDK.
-        return "vmdk" if head[:100].rstrip(b"\0").lower().endswith(b".ovf") or filename.lower().endswith(".ova") else None
-    if not head or signatures.picture(head) or signatures.compressed(head):
-        return None
-    return "aki" if signatures.kernel(head) else "raw"
 
 
 # -- the order of the checks ----------------------------------------------------------------------------------------
@@ -210,5 +193,5 @@ def _ask_qemu(path: Path, verdict: Verdict) -> None:
     if abs(info.virtual_size - verdict.virtual_size) > QEMU_SLACK.get(verdict.format, 511):
         raise refuse(
             _("The size of the disk is ambiguous: %(one)s or %(other)s. Convert it with qemu-img convert.")
-            % {"one": human(verdict.virtual_size), "other": human(info.virtual_size)}
+            % {"one": filesize(verdict.virtual_size), "other": filesize(info.virtual_size)}
         )

@@ -5,7 +5,8 @@ import struct
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from images.formats.view import Facts, View, human, refuse, too_large
+from dashboard.core.units import filesize
+from images.formats.view import Facts, View, refuse, too_large
 
 AT, SECTOR = 0x8000, 2048
 
@@ -24,7 +25,7 @@ def check(view: View, facts: Facts) -> None:
         if view.size is not None and claimed > view.size:
             facts.notes.append(
                 _("The disc states a size of %(stated)s, but the file has only %(size)s; perhaps it is incomplete.")
-                % {"stated": human(claimed), "size": human(view.size)}
+                % {"stated": filesize(claimed), "size": filesize(view.size)}
             )
     if view.size is None:
         return

@@ -70,8 +70,3 @@ def compressed(head: bytes) -> str | None:
 
 def tar(head: bytes) -> bool:
     return head[TAR_AT : TAR_AT + 5] == b"ustar"
-
-
-def kernel(head: bytes) -> bool:
-    """A Linux bzImage."""
-    return head[0x202:0x206] == b"HdrS"

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from dashboard.core import errors
+from dashboard.core.units import filesize
 
 TABLE_BUDGET = 64 * 2**20  # bytes of tables looked at per image; what lies beyond is left to qemu-img
 
@@ -118,15 +119,5 @@ def damaged(what: str) -> errors.UnsupportedFormat:
 def too_large(size: int) -> errors.TooLarge:
     return errors.TooLarge(
         _("The disk is larger than this server allows (%(size)s; at most %(limit)s).")
-        % {"size": human(size), "limit": human(settings.IMAGE_SIZE_CAP)}
+        % {"size": filesize(size), "limit": filesize(settings.IMAGE_SIZE_CAP)}
     )
-
-
-def human(size: int) -> str:
-    """12.5 GiB: a size for a sentence."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} EiB"

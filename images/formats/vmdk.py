@@ -15,7 +15,6 @@ FIELD = re.compile(rb'([A-Za-z][A-Za-z0-9_.]*)=\s*("[^"]*"|[^\s"]*)')
 EXTENT = re.compile(rb'(?:RW|RDONLY)[ \t]+(\d{1,19})[ \t]+SPARSE[ \t]+"([^"/\\:%\x00-\x1f]{1,255})"(?:[ \t]+0)?', re.IGNORECASE)
 DISK_DATABASE = re.compile(rb"ddb\.[A-Za-z0-9_.]+\s*=.*", re.IGNORECASE)
 ORPHAN = {b"ffffffff", b"4294967295", b"-1"}
-LAYOUT = "<4sIIQQQQIQQQ"
 
 
 class Header:
@@ -42,7 +41,7 @@ def check(view: View, facts: Facts) -> None:
     header = Header(view.read(0, SECTOR))
     _check_header(header)
     facts.version = str(header.version)
-    facts.subformat = _check_descriptor(view.read(SECTOR, header.descriptor_size * SECTOR), header)
+    facts.subformat = _check_descriptor(view.read(SECTOR, header.descriptor_size * SECTOR))
     facts.set_virtual_size(header.capacity * SECTOR)
     if header.directory == AT_END:
         header = _footer(view, header)
@@ -63,7 +62,7 @@ def _check_header(header: Header) -> None:
         raise damaged(_("its descriptor is not where it belongs"))
 
 
-def _check_descriptor(data: bytes, header: Header) -> str:
+def _check_descriptor(data: bytes) -> str:
     """The embedded text, line by line; a line that is not understood is a refusal. Returns the create type."""
     text, _zero, rest = data.partition(b"\0")
     if rest.strip(b"\0") or not text.isascii():

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 
 from dashboard.core import errors
 from dashboard.core.context import RequestContext
+from dashboard.core.units import filesize
 from dashboard.identity.models import Project
 from images import stores
 from images.models import Image, Upload
 from images.states import BUSY, Status
-from images.stores.sparse import free_space
+from images.uploads import staging
 
 MIB = 2**20
 SIZE_TOTAL, STAGE_TOTAL, COUNT_TOTAL, COUNT_UPLOADING = (
@@ -40,19 +41,6 @@ class Usage:
     def free(self) -> int | None:
         """What is left; None when there is no limit."""
         return None if self.limit < 0 else max(0, self.limit - self.usage)
-
-
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """Whether a file would be taken, and the numbers that decide it, in bytes."""
-
-    ok: bool
-    problems: list[str]
-    free: int  # in staging and store, the smaller
-    quota: Usage
-    staging: Usage
-    size_cap: int
-    needed: int  # most space the whole journey takes
 
 
 def usage(project_id: str) -> dict[str, Usage]:
@@ -121,7 +109,7 @@ def budget(project_id: str) -> int:
 
 def exceeded(name: str, needed: int, used: Usage) -> errors.QuotaExceeded:
     """The error, in words and numbers."""
-    show = human if name in (SIZE_TOTAL, STAGE_TOTAL) else str
+    show = filesize if name in (SIZE_TOTAL, STAGE_TOTAL) else str
     return errors.QuotaExceeded(needed=show(needed), used=show(used.usage), limit=show(used.limit), resource=_resource(name), quota=name)
 
 
@@ -134,53 +122,40 @@ def _resource(name: str) -> str:
     }[name]
 
 
-def human(size: int) -> str:
-    """1536 → "1.5 KiB"."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if value == int(value) or value >= 100 else f"{value:.1f} {unit}"
-
-
 def require_size(size: int) -> None:
     """Raise TooLarge for a file over the cap."""
     if size > settings.IMAGE_SIZE_CAP:
-        raise errors.TooLarge(size=human(size), limit=human(settings.IMAGE_SIZE_CAP))
+        raise errors.TooLarge(size=filesize(size), limit=filesize(settings.IMAGE_SIZE_CAP))
 
 
 def require_space(size: int, store_name: str | None = None) -> None:
     """Raise StorageFull unless `size` bytes fit into staging, or into the store when one is named."""
-    free = stores.get(store_name).usage()[1] if store_name else staging_free()
+    free = stores.get(store_name).usage()[1] if store_name else staging.free()
     if size > free:
-        raise errors.StorageFull(needed=human(size), free=human(free))
+        raise errors.StorageFull(needed=filesize(size), free=filesize(free))
 
 
-def staging_free() -> int:
-    settings.STAGING.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return free_space(settings.STAGING)
-
-
-def preflight(ctx: RequestContext, *, size: int, virtual_size: int | None = None, target_format: str | None = None) -> Preflight:
-    """Whether a file of `size` bytes would be taken, before a byte of it is sent."""
+def preflight(ctx: RequestContext, *, size: int, virtual_size: int | None = None, target_format: str | None = None) -> list[str]:
+    """Why a file of `size` bytes would not be taken, in sentences with numbers; empty when it would."""
     used = usage(ctx.project_id or "")
     result = max(size, virtual_size or 0) if target_format == "raw" else size
-    store_free, stage_free = stores.default_store().usage()[1], staging_free()
     # Sent file and converted file lie beside each other for a while, on the same disk unless the administrator parted them.
     needed = size + (result if target_format else 0)
-    free = min(store_free, stage_free)
+    free = min(stores.default_store().usage()[1], staging.free())
     problems = []
     cap = settings.IMAGE_SIZE_CAP
     for bytes_, what in ((size, _("The file")), (virtual_size or 0, _("The virtual disk"))):
         if bytes_ > cap:
             problems.append(
-                _("%(what)s has %(size)s; at most %(limit)s are allowed.") % {"what": what, "size": human(bytes_), "limit": human(cap)}
+                _("%(what)s has %(size)s; at most %(limit)s are allowed.")
+                % {"what": what, "size": filesize(bytes_), "limit": filesize(cap)}
             )
     for name, wanted in ((SIZE_TOTAL, size), (STAGE_TOTAL, size), (COUNT_UPLOADING, 1)):
         left = used[name].free
         if left is not None and wanted > left:
             problems.append(str(exceeded(name, wanted, used[name])))
     if needed > free:
-        problems.append(_("%(needed)s are needed and %(free)s are free on the disk.") % {"needed": human(needed), "free": human(free)})
-    return Preflight(not problems, problems, free, used[SIZE_TOTAL], used[STAGE_TOTAL], cap, needed)
+        problems.append(
+            _("%(needed)s are needed and %(free)s are free on the disk.") % {"needed": filesize(needed), "free": filesize(free)}
+        )
+    return problems

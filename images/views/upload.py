@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from dashboard.core import errors
-from dashboard.core.context import RequestContext
 from dashboard.core.http import Request, add_toast, page, redirect, wants_partial
 from dashboard.identity.decorators import signed_in
 from images import policy
@@ -30,7 +29,7 @@ from images.views.actions import Question
 from images.views.detail import look_at
 from images.views.shared import back, list_url
 
-MOST_FILES = 100  # one pre-flight question; more are asked in pieces by nobody
+MOST_FILES = 100  # in one pre-flight question
 
 
 @require_http_methods(["GET", "POST"])
@@ -87,9 +86,9 @@ def preflight(request: Request) -> HttpResponse:
         return JsonResponse({"message": _("Sizes are whole numbers of bytes.")}, status=400)
     target = request.GET.get("target_format") or None
     virtual += [None] * (len(sizes) - len(virtual))
-    ask = partial(_problems, request.ctx, target)
-    problems = [ask(size, v) for size, v in zip(sizes, virtual, strict=False)]
-    together = ask(sum(sizes), sum(v or 0 for v in virtual)) if len(sizes) > 1 and not any(problems) else []
+    ask = partial(quotas.preflight, request.ctx, target_format=target)
+    problems = [ask(size=size, virtual_size=v) for size, v in zip(sizes, virtual, strict=False)]
+    together = ask(size=sum(sizes), virtual_size=sum(v or 0 for v in virtual)) if len(sizes) > 1 and not any(problems) else []
     return JsonResponse({"ok": not any(problems) and not together, "files": problems, "together": together})
 
 
@@ -184,10 +183,6 @@ def _answer(request: Request, form: SourceForm, act: Callable[[], HttpResponse],
         return again(status)
     wrong = {"" if name == NON_FIELD_ERRORS else name: [str(m) for m in messages] for name, messages in form.errors.items()}
     return JsonResponse({"errors": wrong, "message": " ".join(m for messages in wrong.values() for m in messages)}, status=status)
-
-
-def _problems(ctx: RequestContext, target: str | None, size: int, virtual_size: int | None) -> list[str]:
-    return [str(p) for p in quotas.preflight(ctx, size=size, virtual_size=virtual_size or None, target_format=target).problems]
 
 
 def _state(view: ImageView) -> dict[str, Any]:

@@ -17,8 +17,8 @@ vitrine.size = (bytes) => {
     value /= 1024;
     power += 1;
   }
-  const digits = power === 0 || value >= 100 ? 0 : 1;
-  return `${value.toFixed(digits).replace(/\.0$/, "")} ${UNITS[power]}`;
+  const digits = power === 0 || value >= 100 || Number.isInteger(value) ? 0 : 1;
+  return `${value.toFixed(digits)} ${UNITS[power]}`;
 };
 vitrine.duration = (seconds) => {
   const all = Math.max(0, Math.round(seconds));

@@ -21,6 +21,9 @@ from dashboard.core.templatetags import display
         (432013312, "412 MiB"),
         (21705523, "20.7 MiB"),
         (2 * 2**30, "2 GiB"),
+        (2 * 2**30 + 1, "2.0 GiB"),
+        (1536, "1.5 KiB"),
+        (300 * 2**20 + 1, "300 MiB"),
         (8697308774, "8.1 GiB"),
         (2**50, "1 PiB"),
         (5 * 2**60, "5120 PiB"),
@@ -102,5 +105,5 @@ def test_a_name_gives_two_initials_and_a_hash_its_ends():
 
 
 def test_what_people_typed_is_escaped_on_the_tile():
-    page = Template("{% include 'components/_os_tile.html' with name=name %}").render(Context({"name": "<script>"}))
+    page = Template("{% include 'images/_tile.html' with tile=tile %}").render(Context({"tile": {"letter": "<script>", "css": "os-other"}}))
     assert "<script>" not in page

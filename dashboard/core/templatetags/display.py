@@ -1,4 +1,4 @@
-"""Sizes, rates and times as people read them. static/js/app.js says the same words for what changes live."""
+"""Template filters: sizes, rates, times and names as people read them."""
 
 import datetime as dt
 import re
@@ -10,10 +10,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-register = template.Library()
+from dashboard.core.units import NOTHING, duration, filesize
 
-NOTHING: Final = "—"
-UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+register = template.Library()
+register.filter(filesize)
+register.filter(duration)
+
 SYSTEMS: Final = (
     "almalinux", "alpine", "arch", "centos", "cirros", "coreos", "debian", "fedora", "flatcar", "freebsd", "gentoo", "netbsd",
     "openbsd", "opensuse", "oracle", "rhel", "rocky", "sles", "talos", "ubuntu", "windows",
@@ -22,33 +24,10 @@ ALIASES: Final = {"alma": "almalinux", "archlinux": "arch", "redhat": "rhel", "s
 
 
 @register.filter
-def filesize(value: Any) -> str:
-    """ "412 MiB" for 432013312; three figures at most, in powers of 1024; a dash when unknown."""
-    if value is None or value == "":
-        return NOTHING
-    number, power = float(value), 0
-    while number >= 1024 and power < len(UNITS) - 1:
-        number, power = number / 1024, power + 1
-    text = f"{number:.0f}" if power == 0 or number >= 100 else f"{number:.1f}".removesuffix(".0")
-    return f"{text} {UNITS[power]}"
-
-
-@register.filter
 def rate(value: Any) -> str:
     """ "96 MiB/s" of a job or of bytes a second; empty while nothing moves."""
     speed = getattr(value, "rate", value)
     return f"{filesize(speed)}/s" if speed else ""
-
-
-@register.filter
-def duration(value: Any) -> str:
-    """ "0:41", "12:05", "1:02:03" for seconds or a timedelta."""
-    if value is None or value == "":
-        return NOTHING
-    seconds = round(value.total_seconds() if isinstance(value, dt.timedelta) else float(value))
-    minutes, seconds = divmod(max(0, seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 @register.filter
