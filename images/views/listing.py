@@ -147,6 +147,6 @@ def _answer(request: Request, listing: Listing[Image], scope: str, totals: dict[
         "scope": scope,
         "totals": totals,
         "quota_bytes": quota * 2**20 if quota >= 0 else None,
-        "columns": 10 if scope == "mine" else 11,
     }
-    return page(request, "images/list.html", context, partial="images/_table.html")
+    part = "head" if request.htmx.target == "image-head" else "table"
+    return page(request, "images/list.html", context, partial=f"images/_{part}.html")

@@ -301,3 +301,13 @@ def test_a_page_costs_the_same_few_queries_however_many_rows_it_has(admin_page, 
             make_job(image)
         costs.append(queries(admin_page, url))
     assert costs[0] == costs[1] == FROZEN[url] <= MOST
+
+
+def test_the_head_fetches_itself_again_with_its_totals(alice_page, demo):
+    make_image(owner=demo.id, size=3 * 2**20)
+    fetched = {"HX-Request": "true", "HX-Target": "image-head"}
+    head = alice_page.get("/images/", headers=fetched).content.decode()
+    assert head.strip().startswith('<div id="image-head"')
+    assert "<h1>Images</h1>" in head
+    assert "3 MiB" in head
+    assert "<table" not in head
