@@ -7,9 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = {"manage.py", "pyproject.toml", "README.md", "dashboard", "images", "volumes", "sharing", "templates", "static", "tests"}
-SOURCES = [
-    path for folder in ("dashboard", "images") for path in sorted((ROOT / folder).rglob("*.py")) if "migrations" not in path.parts
-]
+SOURCES = [path for folder in ("dashboard", "images") for path in sorted((ROOT / folder).rglob("*.py")) if "migrations" not in path.parts]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.test_upload import begin, prepared, slow
+from tests.browser.uploading import begin, prepared, slow
 from tests.server import DEMO_PASSWORD, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-QEMU_IMG = shutil.which("qemu-img")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(QEMU_IMG is None, reason="qemu-img is not installed")]
+QEMU_IMG = shutil.which("qemu-img") or ""
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not QEMU_IMG, reason="qemu-img is not installed")]
 MIB = 2**20
 # Disk format as the product names it → as qemu-img does, with the options that keep the virtual size exact.
 FORMATS = {"qcow2": ["qcow2"], "vmdk": ["vmdk"], "vdi": ["vdi"], "vhdx": ["vhdx"], "vhd": ["vpc", "-o", "force_size=on"]}
