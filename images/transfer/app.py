@@ -35,7 +35,9 @@ async def application(scope: Mapping[str, Any], receive: Receive, send: Send) ->
     try:
         await _dispatch(exchange)
     except Disconnected:
-        return
+        # Mostly nobody reads this; but who only ended its sending half, or sent broken chunks, still listens.
+        if not exchange.answered:
+            await _refuse(exchange, errors.BadRequest(_("The connection broke before the end of the file.")))
     except errors.Error as error:
         await _refuse(exchange, error)
     except DatabaseError:

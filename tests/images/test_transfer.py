@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import threading
 import time
 from typing import Any
@@ -225,6 +226,35 @@ def test_more_bytes_than_announced_by_header_are_refused(server: Server):
     headers = {**OCTETS, "X-Auth-Token": server.token("alice"), "x-openstack-image-size": "5"}
     connection.request("PUT", f"/image/v2/images/{image}/file", iter([b"123", b"4567"]), headers, encode_chunked=True)
     assert connection.getresponse().status == 400
+    queued_and_clean(server, image)
+
+
+@pytest.mark.parametrize("size", ["", "-1", "1e3", "²", "9" * 5000])
+def test_an_announced_size_that_is_no_number_is_refused(server: Server, size: str):
+    answer = put(server, image := new_image(server), b"123", x_openstack_image_size=size)
+    assert (answer.status, answer.json["error"]["message"]) == (400, "x-openstack-image-size is not a number.")
+    assert show(server, image)["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("announced", "body"),
+    [
+        ("Content-Length: 4000", b"too little"),
+        ("Transfer-Encoding: chunked", b"a\r\n0123456789\r\n"),
+        ("Transfer-Encoding: chunked", b"a\r\n0123456789\r\nffff\r\nabc"),
+        ("Transfer-Encoding: chunked", b"a\r\n0123456789\r\nzz\r\nabc\r\n0\r\n\r\n"),
+        ("Transfer-Encoding: chunked", b"no chunk at all\r\n"),
+    ],
+)
+@pytest.mark.parametrize("route", ["file", "stage"])
+def test_a_sender_whose_body_ends_wrongly_and_who_still_listens_is_told(server: Server, announced: str, body: bytes, route: str):
+    image = new_image(server)
+    lines = [f"PUT /image/v2/images/{image}/{route} HTTP/1.1", "Host: 127.0.0.1", f"X-Auth-Token: {server.token('alice')}", announced]
+    lines += [f"{name}: {value}" for name, value in OCTETS.items()]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        assert answer_of(connection) == 400
     queued_and_clean(server, image)
 
 
