@@ -1,5 +1,7 @@
 """Who hears that an image changed."""
 
+from collections.abc import Iterable
+
 from dashboard.jobs import live
 from images.models import Image, Visibility
 
@@ -10,6 +12,9 @@ def audience(image: Image) -> set[str]:
     return groups | {"everyone"} if image.visibility == Visibility.PUBLIC else groups
 
 
-def changed(image: Image) -> None:
-    """Have every page that shows the image fetch it again, once the present transaction is committed."""
-    live.changed(f"image.{image.pk}", audience(image))
+def changed(image: Image, before: Iterable[str] = ()) -> None:
+    """Have every page that shows the image fetch it again, once the present transaction is committed.
+
+    `before` is who could see it until now, when that may have changed.
+    """
+    live.changed(f"image.{image.pk}", audience(image).union(before))

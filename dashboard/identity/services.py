@@ -16,6 +16,7 @@ __all__ = [
     "bootstrap_demo",
     "context_for",
     "context_in",
+    "context_of",
     "create_project",
     "create_user",
     "effective_roles",
@@ -27,7 +28,6 @@ __all__ = [
     "role_names",
     "set_enabled",
     "set_password",
-    "still_valid",
     "with_implied",
 ]
 
@@ -82,14 +82,13 @@ def context_for(user: User, project: Project | None, roles: Collection[str] | No
     )
 
 
-def still_valid(ctx: RequestContext) -> bool:
-    """Whether everything `ctx` claims still holds: user, project and domains enabled, no role lost."""
-    try:
-        user = User.objects.select_related("domain").get(pk=ctx.user_id)
-        project = Project.objects.select_related("domain").get(pk=ctx.project_id) if ctx.project_id else None
-        return ctx.roles <= context_for(user, project).roles
-    except (User.DoesNotExist, Project.DoesNotExist, Unauthenticated):
-        return False
+def context_of(user_id: str, project_id: str) -> RequestContext:
+    """What this person may claim in this project at this moment; Unauthenticated when the account, the project or the role is gone."""
+    user = User.objects.select_related("domain").filter(pk=user_id).first()
+    project = Project.objects.select_related("domain").filter(pk=project_id).first()
+    if user is None or project is None:
+        raise Unauthenticated
+    return context_for(user, project)
 
 
 def projects_of(user: User) -> QuerySet[Project]:

@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
-from images.forms import checksum
+from dashboard.core.errors import BadRequest
 from images.forms.edit import ARCHITECTURES, visibility_choices
 from images.models import Image, Visibility
-from images.services import catalogue
+from images.services import catalogue, checksums
 
 FILE, URL = "file", "url"
 TARGETS = ("raw", "qcow2")
@@ -43,14 +43,14 @@ def url_filename(url: str) -> str:
 
 
 class SourceForm(forms.Form):
-    """Where an image's bytes come from: a file of this computer, sent after the form, or an address the server fetches.
+    """Where an image's bytes come from: a file of this computer, sent after the form, or a URL the server fetches.
 
     `filename` and `length` are filled in by the page's script for the file it is about to send.
     """
 
-    source = forms.ChoiceField(choices=[(FILE, _("Files")), (URL, _("Address"))])
+    source = forms.ChoiceField(choices=[(FILE, _("Files")), (URL, _("URL"))])
     url = forms.CharField(
-        label=_("Address"), required=False, max_length=2000, widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"})
+        label=_("URL"), required=False, max_length=2000, widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off"})
     )
     disk_format = forms.ChoiceField(label=_("Format"), required=False)
     target_format = forms.ChoiceField(label=_("Store as"), required=False)
@@ -99,9 +99,9 @@ class SourceForm(forms.Form):
         elif data.get("source") == FILE:
             self._clean_file(data)
         try:
-            data["expected"] = checksum.parse(data.get("checksum", ""), data.get("filename", ""))
-        except forms.ValidationError as error:
-            self.add_error("checksum", error)
+            data["expected"] = checksums.parse(data.get("checksum", ""), data.get("filename", ""))
+        except BadRequest as error:
+            self.add_error("checksum", str(error))
         return data
 
     def changes(self, image: Image) -> catalogue.Changes:
@@ -114,21 +114,21 @@ class SourceForm(forms.Form):
     def _clean_url(self, data: dict[str, Any]) -> None:
         url = data["url"] = data.get("url", "").strip()
         if not url:
-            self.add_error("url", _("Give the address of the file."))
+            self.add_error("url", _("Give the URL of the file."))
             return
         try:
             URLValidator(schemes=["http", "https"])(url)
         except forms.ValidationError:
-            self.add_error("url", _("This is not an address of a file; it should read https://host/path/file.qcow2."))
+            self.add_error("url", _("This is not the URL of a file; it should read https://host/path/file.qcow2."))
             return
         data["filename"] = url_filename(url)
         data["disk_format"] = data.get("disk_format") or suffix_format(data["filename"])
         if not data["disk_format"]:
-            self.add_error("disk_format", _("The address does not tell the format; choose it."))
+            self.add_error("disk_format", _("The URL does not tell the format; choose it."))
 
     def _clean_file(self, data: dict[str, Any]) -> None:
         if data.get("length") is None:
-            self.add_error(None, _("Choose a file. Sending one needs JavaScript; without it, give an address instead."))
+            self.add_error(None, _("Choose a file. Sending one needs JavaScript; without it, give a URL instead."))
         elif data["length"] == 0:
             self.add_error(None, _("“%(name)s” is empty.") % {"name": data.get("filename")})
         data["disk_format"] = data.get("disk_format") or "raw"
@@ -143,9 +143,11 @@ class CreateForm(SourceForm):
         label=_("Architecture"), required=False, max_length=255, widget=forms.TextInput(attrs={"list": "architectures"})
     )
     min_disk = forms.IntegerField(
-        label=_("Minimum disk (GiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("The smallest disk a guest may have.")
+        label=_("Minimum disk (GiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0 for no minimum.")
     )
-    min_ram = forms.IntegerField(label=_("Minimum memory (MiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0: any."))
+    min_ram = forms.IntegerField(
+        label=_("Minimum RAM (MiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0 for no minimum.")
+    )
     visibility = forms.ChoiceField(label=_("Visibility"), choices=Visibility.choices, initial=Visibility.PRIVATE, widget=forms.RadioSelect)
     protected = forms.BooleanField(label=_("Protected"), required=False, help_text=_("Nobody can delete it until this is taken off."))
     tags = forms.CharField(label=_("Tags"), required=False, max_length=4000, help_text=_("Separated by commas."))

@@ -2,24 +2,20 @@
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from dashboard.core import qemu_img
-from dashboard.core.errors import BadRequest, Forbidden, Unauthenticated
-from dashboard.identity import services as identity
-from dashboard.identity.models import Project, User
+from dashboard.core.errors import BadRequest
 from dashboard.jobs.models import Job
 from dashboard.jobs.services import Progress
-from images import policy
 from images.formats import inspect
 from images.models import Image
-from images.services import blobs, data, quotas
+from images.services import blobs, data, quotas, work
 from images.uploads import staging
 
 CHUNK = 2**20
@@ -60,7 +56,7 @@ def examine(file: File, progress: Progress) -> File:
     size = file.size
     verdict = _judge(file.path, file.disk_format, file.container_format)
     progress.set(size)
-    return File(file.owner, file.path, file.disk_format, file.container_format, verdict.virtual_size)
+    return replace(file, virtual_size=verdict.virtual_size)
 
 
 def _judge(path: Path, declared: str, container: str) -> inspect.Verdict:
@@ -131,11 +127,10 @@ def activate(job: Job, image: Image, file: File, stored: data.Stored, progress: 
     try:
         progress.set(stored.size)
         progress.step("activate")
-        authorise(job, image)
+        work.authorise(job.user_id, job.project_id, image)
     except BaseException:
         blobs.drop(stored.blob)
         raise
-    fields: dict[str, Any] = {"disk_format": file.disk_format, "container_format": file.container_format}
     data.activate(
         image,
         stored.blob,
@@ -143,18 +138,6 @@ def activate(job: Job, image: Image, file: File, stored: data.Stored, progress: 
         virtual_size=file.virtual_size,
         checksum=stored.checksum,
         os_hash_value=stored.os_hash_value,
-        **fields,
+        disk_format=file.disk_format,
+        container_format=file.container_format,
     )
-
-
-def authorise(job: Job, image: Image) -> None:
-    """Raise Forbidden unless the job's person is still enabled, in the project, and allowed to give the image data."""
-    user = User.objects.filter(pk=job.user_id).first()
-    project = Project.objects.filter(pk=job.project_id).first()
-    try:
-        if user is None or project is None:
-            raise Unauthenticated
-        ctx = identity.context_for(user, project)
-    except Unauthenticated:
-        raise Forbidden(_("The person who began this may no longer act in the project.")) from None
-    policy.require(ctx, "upload_image", image)

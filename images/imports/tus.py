@@ -6,18 +6,13 @@ from django.utils.translation import gettext as _
 
 from dashboard.core.errors import Conflict
 from dashboard.jobs.models import Job
-from images.models import Image, Upload
+from images.models import Upload
 from images.uploads import staging
 
 
-def owner(job: Job, image: Image) -> UUID:
-    """Whose staging file it is."""
-    return UUID(str(job.arguments["upload"]))
-
-
-def fetch(job: Job, image: Image) -> UUID:
+def fetch(job: Job) -> UUID:
     """The owner of the staging file, which must be all there."""
-    upload = Upload.objects.filter(pk=owner(job, image)).first()
+    upload = Upload.objects.filter(pk=job.arguments["upload"]).first()
     if upload is None or not staging.path(upload.pk).exists():
         raise Conflict(_("The sent file is no longer there. Send it again."))
     if staging.size(upload.pk) != upload.length:

@@ -47,20 +47,6 @@ def _edit(case: _Case) -> str:
     return case.ruled("modify_image")
 
 
-def _format(case: _Case) -> str:
-    if case.image.status != Status.QUEUED:
-        return _("The format can be changed only while the image has no data.")
-    return case.ruled("modify_image")
-
-
-def _publicize(case: _Case) -> str:
-    return case.ruled("publicize_image")
-
-
-def _communitize(case: _Case) -> str:
-    return case.ruled("communitize_image")
-
-
 def _delete(case: _Case) -> str:
     if reason := case.ruled("delete_image"):
         return reason
@@ -91,7 +77,7 @@ def _reactivate(case: _Case) -> str:
 
 
 def _upload(case: _Case) -> str:
-    """Give it data from another file or address."""
+    """Give it data from another file or URL."""
     if case.image.status in BUSY:
         return _("Data is being received or worked on already. Cancel that first.")
     if case.image.status != Status.QUEUED:
@@ -106,9 +92,7 @@ def _retry(case: _Case) -> str:
         return reason
     if case.job is None or case.job.status not in _FAILED:
         return _("Nothing failed that could be tried again.")
-    method = (case.job.arguments or {}).get("method", "")
-    name = method.get("name", "") if isinstance(method, dict) else method
-    return "" if name == "web-download" else _("The file has to be sent again: choose it once more.")
+    return "" if case.job.arguments.get("method") == "web-download" else _("The file has to be sent again: choose it once more.")
 
 
 def _cancel(case: _Case) -> str:
@@ -127,14 +111,10 @@ def _throw_away(case: _Case) -> str:
 
 _JUDGES: dict[str, Callable[[_Case], str]] = {
     "edit": _edit,
-    "format": _format,
-    "publicize": _publicize,
-    "communitize": _communitize,
     "download": _download,
     "deactivate": _deactivate,
     "reactivate": _reactivate,
     "upload": _upload,
-    "change_source": _upload,
     "retry": _retry,
     "cancel": _cancel,
     "throw_away": _throw_away,

@@ -11,30 +11,14 @@ from django.utils.translation import gettext as _
 
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import Conflict, Forbidden, InvalidValue, NotFound
-from dashboard.jobs import live as job_live
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
 from images import live, policy
 from images.models import Image, ImageProperty, ImageTag, Upload, Visibility
 from images.services import blobs, fields, quotas
-from images.services.actions import Action, actions
 from images.states import LIFECYCLE, Status
 from images.uploads import staging
-
-__all__ = [
-    "Action",
-    "Changes",
-    "actions",
-    "add_tag",
-    "create",
-    "deactivate",
-    "delete",
-    "get",
-    "reactivate",
-    "remove_tag",
-    "update",
-]
 
 
 class Changes(TypedDict, total=False):
@@ -111,7 +95,7 @@ def create(
             raise Conflict(_("Image ID %s already exists!") % image.id) from None
         _write_properties(image, properties or {}, ())
         _write_tags(image, tags)
-    _tell(image)
+    live.changed(image)
     return _reload(image)
 
 
@@ -134,7 +118,7 @@ def update(ctx: RequestContext, image: Image, changes: Changes) -> Image:
             row.save(update_fields=[*values, "updated_at"])
         if "visibility" in values:
             Job.objects.of("image", row.pk).live().update(everyone=row.visibility == Visibility.PUBLIC)
-    _tell(row, before)
+    live.changed(row, before)
     return _reload(row)
 
 
@@ -150,7 +134,7 @@ def delete(ctx: RequestContext, image: Image) -> None:
         row.tags.all().delete()
         _stop_work(ctx, row)
         blobs.release(row)
-    _tell(row, audience)
+    live.changed(row, audience)
 
 
 def deactivate(ctx: RequestContext, image: Image) -> Image:
@@ -169,7 +153,7 @@ def add_tag(ctx: RequestContext, image: Image, tag: str) -> Image:
         row = _locked(ctx, "modify_image", image)
         _write_tags(row, [*row.tags.values_list("value", flat=True), tag])
         _touch(row)
-    _tell(row)
+    live.changed(row)
     return _reload(row)
 
 
@@ -180,7 +164,7 @@ def remove_tag(ctx: RequestContext, image: Image, tag: str) -> Image:
         if not row.tags.filter(value=fields.text("tag", tag)).delete()[0]:
             raise NotFound(_("The image has no tag “%s”.") % fields.shown(tag))
         _touch(row)
-    _tell(row)
+    live.changed(row)
     return _reload(row)
 
 
@@ -276,7 +260,7 @@ def _switch(ctx: RequestContext, image: Image, verb: str, target: Status) -> Ima
         if row.status != source:
             raise Forbidden(_("Not allowed to %(verb)s image in status '%(status)s'.") % {"verb": verb, "status": row.status})
         LIFECYCLE.move(row, target, only_from={source})
-    _tell(row)
+    live.changed(row)
     return _reload(row)
 
 
@@ -295,8 +279,3 @@ def _stop_work(ctx: RequestContext, image: Image) -> None:
 def _clear_staging(ids: Collection[UUID]) -> None:
     for found in ids:
         staging.remove(found)
-
-
-def _tell(image: Image, before: Collection[str] = ()) -> None:
-    """Have everyone who may see it, or could before, fetch it again."""
-    job_live.changed(f"image.{image.pk}", {*before, *live.audience(image)})

@@ -13,7 +13,6 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import BadRequest, Conflict, Gone
 from dashboard.jobs import services as jobs
@@ -22,14 +21,12 @@ from dashboard.jobs.models import Job
 from images import live, policy
 from images.imports import addresses, glance_direct, steps, tus, web_download
 from images.imports.steps import File
-from images.models import Image, ImageLocation, Upload, Visibility
-from images.services import quotas, uploads
+from images.models import Image, ImageLocation, Upload
+from images.services import checksums, quotas, uploads, work
 from images.states import BUSY, LIFECYCLE, Status
 from images.uploads import staging
 
 log = logging.getLogger(__name__)
-HEX = frozenset("0123456789abcdef")
-DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 
 
 # -- beginning -------------------------------------------------------------------------------------------------------
@@ -53,8 +50,8 @@ def start(
     uploads.require_formats(image)
     arguments = {
         "method": name,
-        "target_format": _target(target_format),
-        "expected": _expected(expected),
+        "target_format": work.target_format(target_format),
+        "expected": checksums.checked(expected),
         "store": _store(stores),
     }
     if name == "web-download":
@@ -74,41 +71,9 @@ def _begin(ctx: RequestContext, image: Image, name: str, arguments: dict[str, An
         LIFECYCLE.move(image, Status.IMPORTING, only_from=[came_from])
         if name == "glance-direct":
             glance_direct.fetch(image)
-        job = jobs.open_job(
-            ctx,
-            "images.import",
-            title=image.name or str(image.pk),
-            subject_type="image",
-            subject_id=image.pk,
-            plan=plan(arguments),
-            arguments=arguments,
-            everyone=image.visibility == Visibility.PUBLIC,
-        )
+        job = work.open_job(ctx, image, "images.import", work.plan(arguments), arguments)
         jobs.start(job)
     return job
-
-
-def plan(arguments: Mapping[str, Any]) -> list[str]:
-    """The steps such an import will take, in order."""
-    first = {"web-download": ["download"], "tus": ["send"]}.get(arguments["method"], [])
-    verify = ["verify"] if arguments.get("expected") else []
-    convert = ["convert"] if arguments.get("target_format") else []
-    return [*first, *verify, "inspect", *convert, "hash", "store", "activate"]
-
-
-def _target(name: str | None) -> str | None:
-    if name and name not in qemu_img.TARGETS:
-        raise BadRequest(_("Images cannot be converted to '{name}'."), name=name[:40])
-    return name or None
-
-
-def _expected(given: Mapping[str, str] | None) -> dict[str, str] | None:
-    if not given:
-        return None
-    algo, value = str(given.get("algo", "")).lower(), str(given.get("value", "")).strip().lower()
-    if len(value) != DIGITS.get(algo) or not HEX.issuperset(value):
-        raise BadRequest(_("The checksum to verify is not one of {known} in hexadecimal digits."), known=", ".join(DIGITS))
-    return {"algo": algo, "value": value}
 
 
 def _store(names: Sequence[str] | None) -> str | None:
@@ -176,7 +141,7 @@ def _fetch(job: Job, image: Image, progress: jobs.Progress) -> UUID:
         case "web-download":
             return web_download.fetch(job, image, progress)
         case "tus":
-            return tus.fetch(job, image)
+            return tus.fetch(job)
         case _:
             return glance_direct.fetch(image)
 

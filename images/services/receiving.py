@@ -21,8 +21,8 @@ from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Status as JobStatus
 from images import live, policy, stores
 from images.formats.inspect import inspect_source
-from images.models import Blob, Image, Visibility
-from images.services import blobs, catalogue, data, quotas, uploads
+from images.models import Blob, Image
+from images.services import blobs, catalogue, data, quotas, uploads, work
 from images.services.lanes import Digests
 from images.states import LIFECYCLE, Status
 from images.stores import Writer
@@ -78,18 +78,9 @@ def begin(ctx: RequestContext, image_id: UUID | str, *, size: int | None, staged
         limit = size if size is not None else quotas.budget(image.owner)
         LIFECYCLE.move(image, status, only_from=[Status.QUEUED], size=size)
         blob = None if staged else blobs.writing(name)
-        job = jobs.open_job(
-            ctx,
-            "images.upload",
-            title=image.name or str(image.id),
-            subject_type="image",
-            subject_id=image.id,
-            plan=["send"] if staged else ["send", "inspect", "hash", "store", "activate"],
-            total=size,
-            arguments={"method": "stage" if staged else "file"},
-            everyone=image.visibility == Visibility.PUBLIC,
-            waiting=True,
-        )
+        plan = ["send"] if staged else ["send", "inspect", "hash", "store", "activate"]
+        arguments = {"method": "stage" if staged else "file"}
+        job = work.open_job(ctx, image, "images.upload", plan, arguments, total=size, waiting=True)
         progress = jobs.lease(job)
     try:
         target = stores.get(name).open_writer(blob.key) if blob else _fresh(image)
@@ -152,7 +143,7 @@ def _activate(arrival: Arrival, writer: Writer) -> None:
     writer.commit()
     progress.set(writer.size)
     progress.step("activate")
-    _authorise_again(arrival)
+    work.authorise(arrival.ctx.user_id, arrival.ctx.project_id or "", image)
     stored = data.hashed(blob, writer.size, arrival.digests)
     data.activate(
         image,
@@ -162,15 +153,6 @@ def _activate(arrival: Arrival, writer: Writer) -> None:
         checksum=stored.checksum,
         os_hash_value=stored.os_hash_value,
     )
-
-
-def _authorise_again(arrival: Arrival) -> None:
-    """A long upload may outlive the token, but not the account or the role of who sends it."""
-    try:
-        ctx = uploads.context_of(arrival.ctx.user_id, arrival.ctx.project_id or "")
-    except errors.Unauthenticated:
-        raise errors.Forbidden(_("The person who began this may no longer act in the project.")) from None
-    policy.require(ctx, "upload_image", arrival.image)
 
 
 def fail(arrival: Arrival, error: BaseException, *, cancelled: bool = False) -> None:

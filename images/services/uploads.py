@@ -5,28 +5,23 @@ import hmac
 import secrets
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from dashboard.core import errors, qemu_img
+from dashboard.core import errors
 from dashboard.core.context import RequestContext
 from dashboard.identity import services as identity
-from dashboard.identity.models import Project, User
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Status as JobStatus
 from images import live, policy
 from images.formats import inspect
-from images.models import Image, Upload, Visibility
-from images.services import quotas
+from images.models import Image, Upload
+from images.services import checksums, quotas, work
 from images.states import LIFECYCLE, Status
 from images.uploads import staging
-
-if TYPE_CHECKING:
-    from dashboard.jobs.models import Job
 
 
 def create(
@@ -45,8 +40,7 @@ def create(
     """
     policy.require(ctx, "upload_image", image)
     require_formats(image)
-    if target_format and target_format not in qemu_img.TARGETS:
-        raise errors.BadRequest(_("Images cannot be converted to {format}."), format=target_format[:40])
+    target_format, expected = work.target_format(target_format), checksums.checked(expected)
     quotas.require_size(length)
     quotas.require_space(length)
     grant = secrets.token_urlsafe(32)
@@ -61,7 +55,7 @@ def create(
             "expected": expected,
             "filename": filename,
         }
-        job = _open_job(ctx, image, length, arguments)
+        job = work.open_job(ctx, image, "images.import", work.plan(arguments), arguments, total=length, waiting=True)
         upload = Upload.objects.create(
             id=upload_id,
             image=image,
@@ -76,23 +70,6 @@ def create(
         )
     live.changed(image)
     return upload, grant
-
-
-def _open_job(ctx: RequestContext, image: Image, length: int, arguments: dict[str, Any]) -> "Job":
-    verify, convert = arguments["expected"], arguments["target_format"]
-    plan = ["send", *(["verify"] if verify else []), "inspect", *(["convert"] if convert else []), "hash", "store", "activate"]
-    return jobs.open_job(
-        ctx,
-        "images.import",
-        title=image.name or arguments["filename"],
-        subject_type="image",
-        subject_id=image.id,
-        plan=plan,
-        total=length,
-        arguments=arguments,
-        everyone=image.visibility == Visibility.PUBLIC,
-        waiting=True,
-    )
 
 
 def require_formats(image: Image) -> None:
@@ -118,7 +95,7 @@ def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None
         raise unknown()
     if grant and hmac.compare_digest(_digest(grant), upload.grant):
         try:
-            ctx = context_of(upload.user_id, upload.project_id)
+            ctx = identity.context_of(upload.user_id, upload.project_id)
         except errors.Unauthenticated:
             raise unknown() from None
     elif ctx is None or not uploads.filter(pk=key).visible_to(ctx).exists():
@@ -126,15 +103,6 @@ def find(upload_id: object, ctx: RequestContext | None = None, grant: str | None
     if not policy.allows(ctx, "upload_image", upload.image):
         raise unknown()
     return upload
-
-
-def context_of(user_id: str, project_id: str) -> RequestContext:
-    """What this person may do in this project now; Unauthenticated when the account, the project or the role is gone."""
-    user = User.objects.filter(pk=user_id).first()
-    project = Project.objects.filter(pk=project_id).first()
-    if user is None or project is None:
-        raise errors.Unauthenticated
-    return identity.context_for(user, project)
 
 
 def unknown() -> errors.NotFound:

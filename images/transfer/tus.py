@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from dashboard.core import errors
 from dashboard.identity.authentication import authenticate_scope
 from images.models import Upload
-from images.services import catalogue, uploads
+from images.services import catalogue, checksums, uploads
 from images.transfer.append import append
 from images.transfer.http import Exchange, blocking
 from images.uploads import locks, staging, tus
@@ -67,7 +67,7 @@ async def create(exchange: Exchange, _id: str) -> None:
     tus.checksum(exchange.header("upload-checksum"))
     raw = exchange.header("upload-metadata") or ""
     given = tus.metadata(raw)
-    expected = tus.expected(given.get("checksum", ""))
+    expected = checksums.parse(given.get("checksum", ""), given.get("filename", ""))
     if not given.get("image_id"):
         raise errors.BadRequest(_("Upload-Metadata must name the image: image_id."))
 

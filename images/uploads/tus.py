@@ -17,8 +17,6 @@ ALGORITHMS = ("sha1", "md5", "sha256", "sha512", "crc32")
 CHUNK_TYPE = "application/offset+octet-stream"
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _KEY = re.compile(r"[!-+\--~]+")  # printable ASCII without space and comma
-_CHECKSUM = re.compile(r"(?:(md5|sha256|sha512)\s*[:=\s]\s*)?([0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{128})(?:[\s*].*)?", re.IGNORECASE)
-_BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 
 
 class Hash(Protocol):
@@ -73,13 +71,3 @@ def checksum(value: str | None) -> tuple[Hash, bytes] | None:
     if len(digest) != len(hash_.digest()):
         raise errors.BadRequest(_("Upload-Checksum is malformed."))
     return hash_, digest
-
-
-def expected(text: str) -> dict[str, str] | None:
-    """A checksum as people paste it ("sha256:…", "… *disk.img", bare digits) as {"algo", "value"}; None for nothing."""
-    if not text.strip():
-        return None
-    match = _CHECKSUM.fullmatch(text.strip())
-    if match is None or (match[1] and _BY_LENGTH[len(match[2])] != match[1].lower()):
-        raise errors.BadRequest(_("The checksum is not an md5, sha256 or sha512 in hexadecimal digits."))
-    return {"algo": _BY_LENGTH[len(match[2])], "value": match[2].lower()}

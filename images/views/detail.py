@@ -19,6 +19,7 @@ from images.forms.edit import PROPERTIES, EditForm
 from images.models import Image
 from images.presentation import ImageView, follow, journey
 from images.services import catalogue
+from images.services.actions import actions
 from images.views.shared import latest_jobs, list_url
 
 TABS = ("overview", "properties", "history")
@@ -70,7 +71,7 @@ def look_at(request: Request, image_id: UUID) -> ImageView:
     if image is None:
         raise Http404
     job = follow(request.ctx, image, latest_jobs([image.id]).get(str(image.id)))
-    return ImageView(image, request.ctx, job, identity.project_name(image.owner), catalogue.actions(request.ctx, image, job))
+    return ImageView(image, request.ctx, job, identity.project_name(image.owner), actions(request.ctx, image, job))
 
 
 def here(view: ImageView, tab: str) -> str:

@@ -13,7 +13,7 @@ from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Job
 from images.models import Image
 from images.presentation import ImageView, follow, owner_ids
-from images.services import catalogue
+from images.services.actions import actions
 
 LIST_KEY = "images.list"
 
@@ -32,8 +32,7 @@ def present(ctx: RequestContext, images: Sequence[Image], *, query: str = "") ->
     views = []
     for image in images:
         job = follow(ctx, image, latest.get(str(image.id)))
-        actions = catalogue.actions(ctx, image, job)
-        views.append(ImageView(image, ctx, job, owners.get(image.owner, ""), actions, query))
+        views.append(ImageView(image, ctx, job, owners.get(image.owner, ""), actions(ctx, image, job), query))
     return views
 
 

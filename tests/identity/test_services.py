@@ -57,30 +57,36 @@ def test_what_is_disabled_opens_nothing(which: str) -> None:
     project = make_project(domain_id=theirs.pk)
     user = make_user(project=project, domain_id=ours.pk)
     ctx = ctx_for(user, project)
-    assert services.still_valid(ctx)
+    assert services.context_of(user.id, project.id) == ctx
     things: dict[str, User | Project | Domain] = {"user": user, "project": project, "user_domain": ours, "project_domain": theirs}
     services.set_enabled(things[which], False)
-    assert not services.still_valid(ctx)
+    with pytest.raises(Unauthenticated):
+        services.context_of(user.id, project.id)
     with pytest.raises(Unauthenticated):
         ctx_for(User.objects.get(pk=user.pk), Project.objects.get(pk=project.pk))
 
 
-def test_a_context_is_no_longer_valid_when_a_role_of_it_was_taken_away() -> None:
+def test_a_role_taken_away_is_gone_at_once_and_the_last_one_closes_the_project() -> None:
     project = make_project()
     user = make_user(project=project, role="admin")
     services.grant(user, project, "reader")
-    ctx = ctx_for(user, project)
     services.revoke(user, project, "admin")
-    assert not services.still_valid(ctx)
-    assert services.still_valid(ctx_for(user, project))
+    assert services.context_of(user.id, project.id).roles == {"reader"}
+    services.revoke(user, project, "reader")
+    with pytest.raises(Unauthenticated):
+        services.context_of(user.id, project.id)
 
 
-def test_a_context_of_a_deleted_user_or_project_is_not_valid() -> None:
-    project = make_project()
+def test_a_deleted_user_or_project_opens_nothing() -> None:
+    project, other = make_project(), make_project()
     user = make_user(project=project)
-    ctx = ctx_for(user, project)
+    services.grant(user, other, "member")
+    other.delete()
+    with pytest.raises(Unauthenticated):
+        services.context_of(user.id, other.id)
     user.delete()
-    assert not services.still_valid(ctx)
+    with pytest.raises(Unauthenticated):
+        services.context_of(user.id, project.id)
 
 
 def test_granting_twice_is_granting_once_and_an_unknown_role_is_refused() -> None:

@@ -13,6 +13,7 @@ from dashboard.core.errors import Conflict, Forbidden, InvalidValue, LimitExceed
 from dashboard.jobs import services as jobs
 from images.models import Blob, Image, ImageLocation, ImageProperty, ImageTag, Upload
 from images.services import catalogue, uploads
+from images.services.actions import actions
 from images.states import BUSY, Status
 from images.uploads import staging
 from tests.factories import make_image
@@ -303,13 +304,13 @@ def test_deleting_while_data_arrives_ends_the_work_and_leaves_no_file(alice, adm
 
 # -- actions --------------------------------------------------------------------------------------------------------
 STATES = {
-    "queued": {"edit", "format", "communitize", "upload", "change_source", "throw_away", "delete"},
-    "saving": {"edit", "communitize", "throw_away", "delete"},
-    "uploading": {"edit", "communitize", "throw_away", "delete"},
-    "importing": {"edit", "communitize", "throw_away", "delete"},
-    "active": {"edit", "communitize", "download", "deactivate", "delete"},
-    "deactivated": {"edit", "communitize", "reactivate", "delete"},
-    "killed": {"edit", "communitize", "delete"},
+    "queued": {"edit", "upload", "throw_away", "delete"},
+    "saving": {"edit", "throw_away", "delete"},
+    "uploading": {"edit", "throw_away", "delete"},
+    "importing": {"edit", "throw_away", "delete"},
+    "active": {"edit", "download", "deactivate", "delete"},
+    "deactivated": {"edit", "reactivate", "delete"},
+    "killed": {"edit", "delete"},
 }
 
 
@@ -318,21 +319,21 @@ def test_what_each_person_may_do_in_each_state(alice, bob, carol, admin, status)
     image = make_image(status=status, visibility="public")
 
     def allowed(person):
-        return {name for name, action in catalogue.actions(person.ctx, image).items() if action.allowed}
+        return {name for name, action in actions(person.ctx, image).items() if action.allowed}
 
     assert allowed(alice) == STATES[status]
     assert allowed(carol) == set()
     assert allowed(bob) == ({"download"} if status == "active" else set())
-    assert allowed(admin) == STATES[status] | {"publicize"} | ({"download"} if status == "deactivated" else set())
+    assert allowed(admin) == STATES[status] | ({"download"} if status == "deactivated" else set())
 
 
 def test_every_disabled_action_says_why(alice, carol):
     for status in STATES:
         for person in (alice, carol):
-            for name, action in catalogue.actions(person.ctx, make_image(status=status, protected=True)).items():
+            for name, action in actions(person.ctx, make_image(status=status, protected=True)).items():
                 assert action.allowed is not bool(action.reason), name
                 assert not action.reason or action.reason.endswith("."), name
-    assert "protected" in catalogue.actions(alice.ctx, make_image(protected=True))["delete"].reason
+    assert "protected" in actions(alice.ctx, make_image(protected=True))["delete"].reason
 
 
 def test_a_failed_download_can_be_tried_again_and_a_failed_file_cannot(alice, carol):
@@ -341,12 +342,12 @@ def test_a_failed_download_can_be_tried_again_and_a_failed_file_cannot(alice, ca
         job = jobs.open_job(
             alice.ctx, "images.import", title="x", subject_type="image", subject_id=image.id, plan=["send"], arguments={"method": method}
         )
-        actions = catalogue.actions(alice.ctx, image, job)
-        assert actions["cancel"].allowed and not actions["retry"].allowed and not actions["upload"].allowed
-        assert not catalogue.actions(carol.ctx, image, job)["cancel"].allowed
+        may = actions(alice.ctx, image, job)
+        assert may["cancel"].allowed and not may["retry"].allowed and not may["upload"].allowed
+        assert not actions(carol.ctx, image, job)["cancel"].allowed
         jobs.finish(job, "failed", "no")
-        actions = catalogue.actions(alice.ctx, image, job)
-        assert actions["retry"].allowed is again and actions["upload"].allowed and not actions["cancel"].allowed
+        may = actions(alice.ctx, image, job)
+        assert may["retry"].allowed is again and may["upload"].allowed and not may["cancel"].allowed
 
 
 # -- who hears of it ------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
 from images import stores
 from images.models import Blob, Image, Upload
-from images.services import catalogue, imports, sweeping, uploads
+from images.services import imports, sweeping, uploads
+from images.services.actions import actions
 from images.states import Status
 from images.uploads import staging
 from tests.factories import make_image
@@ -657,5 +658,5 @@ def test_a_public_image_is_told_to_everyone_and_a_private_one_to_its_project_onl
 def test_the_catalogue_offers_retry_for_what_was_fetched_and_tells_why_not_for_what_was_sent(alice, mirror):
     image = queued()
     job = download(alice, image, mirror.url("/gone"))
-    assert catalogue.actions(alice.ctx, image, job)["retry"].allowed
+    assert actions(alice.ctx, image, job)["retry"].allowed
     assert imports.look_up(alice.ctx, [job])[str(image.id)].retry_url

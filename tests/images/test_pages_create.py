@@ -3,14 +3,14 @@
 import hashlib
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.test import override_settings
 from django.urls import reverse
 
+from dashboard.core.errors import BadRequest
 from dashboard.jobs.models import Job
-from images.forms import checksum
 from images.forms.create import suffix_format, url_filename
 from images.models import Image, Upload
+from images.services import checksums
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -187,12 +187,12 @@ def test_preflight_of_nonsense_is_a_sentence(alice_page):
     [SHA256, f"  {SHA256.upper()}\n", f"sha256:{SHA256}", f"{SHA256}  disk.img", f"{SHA256} *disk.img", f"SHA256 (disk.img) = {SHA256}"],
 )
 def test_every_usual_way_to_write_a_sum_is_understood(text):
-    assert checksum.parse(text, "disk.img") == {"algo": "sha256", "value": SHA256}
+    assert checksums.parse(text, "disk.img") == {"algo": "sha256", "value": SHA256}
 
 
 def test_of_a_whole_file_of_sums_the_line_of_the_file_counts():
     lines = f"# sums\n{'0' * 64}  other.img\n{SHA256} *images/disk.img\n{'1' * 64}  third.img\n"
-    assert checksum.parse(lines, "disk.img") == {"algo": "sha256", "value": SHA256}
+    assert checksums.parse(lines, "disk.img") == {"algo": "sha256", "value": SHA256}
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_of_a_whole_file_of_sums_the_line_of_the_file_counts():
     ],
 )
 def test_what_is_no_sum_is_refused_in_words(text, says):
-    with pytest.raises(ValidationError, match=says):
-        checksum.parse(text, "disk.img")
+    with pytest.raises(BadRequest, match=says):
+        checksums.parse(text, "disk.img")
 
 
 def test_no_sum_is_no_expectation():
-    assert checksum.parse(" \n", "disk.img") is None
+    assert checksums.parse(" \n", "disk.img") is None
 
 
 @pytest.mark.parametrize(("name", "found"), [("a.QCOW2", "qcow2"), ("a.vhd", "vhd"), ("a.img", None), ("qcow2", None)])
