@@ -47,12 +47,12 @@ def mark(job: Job, done: int, total: int | None = None) -> bool:
     if rate is None:
         return not job.cancel_requested
     job.done, job.total = done, total
-    job.rate = rate.at(done)
+    job.rate, job.heartbeat_at = rate.at(done), timezone.now()
     for step in job.steps:
         if step["name"] == job.stage:
             step.update(done=done, total=total)
     receiving_now = Job.objects.filter(pk=job.pk).filter(Q(status=Status.WAITING) | Q(status=Status.RUNNING, lease=leases.me()))
-    kept = receiving_now.update(done=done, total=total, rate=job.rate, steps=job.steps, stage=job.stage, heartbeat_at=timezone.now())
+    kept = receiving_now.update(done=done, total=total, rate=job.rate, steps=job.steps, stage=job.stage, heartbeat_at=job.heartbeat_at)
     found = receiving_now.values_list("cancel_requested", "everyone").first() if kept else None
     if found is None or found[0]:
         job.cancel_requested = True

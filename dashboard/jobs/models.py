@@ -1,6 +1,7 @@
 """The Job row."""
 
 import uuid
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db import models
@@ -21,6 +22,7 @@ class Status(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+SILENCE = timedelta(seconds=6)  # without a byte, after which a sender counts as paused; static/js/live.js knows it too
 LIVE = frozenset({Status.WAITING, Status.QUEUED, Status.RUNNING})
 
 
@@ -89,6 +91,12 @@ class Job(models.Model):
         return self.status in LIVE
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it waits for bytes from outside and none came of late: the sender paused, or its network is away."""
+        heard = self.heartbeat_at
+        return self.status == Status.WAITING and (heard is None or timezone.now() - heard > SILENCE)
+
+    @property
     def percent(self) -> int | None:
         """Of the current step, 0 to 100; None while its total is unknown. Never 100 before the step is done."""
         if not self.total:
@@ -98,7 +106,7 @@ class Job(models.Model):
     @property
     def label(self) -> str:
         """What is going on, in a word: the step while bytes move, else the status."""
-        moving = self.status == Status.RUNNING or (self.status == Status.WAITING and self.done)
+        moving = self.status == Status.RUNNING or (self.status == Status.WAITING and self.done and not self.is_silent)
         return labels.step(self.stage) if moving and self.stage else str(Status(self.status).label)
 
     @property
@@ -114,7 +122,7 @@ class Job(models.Model):
     @property
     def seconds_left(self) -> int | None:
         """Of the current step at the present rate; None while unknown."""
-        if not self.total or self.rate <= 0 or self.status not in LIVE:
+        if not self.total or self.rate <= 0 or self.status not in LIVE or self.is_silent:
             return None
         return int(max(self.total - self.done, 0) / self.rate + 0.5)
 
@@ -135,7 +143,7 @@ class Job(models.Model):
             "label": self.label,
             "done": self.done,
             "total": self.total,
-            "rate": round(self.rate),
+            "rate": 0 if self.is_silent else round(self.rate),
             "percent": self.percent,
             "seconds_left": self.seconds_left,
             "step": self.step_number,

@@ -23,7 +23,7 @@ from dashboard.identity.decorators import local_path, signed_in
 from dashboard.jobs import policy, services, subjects
 from dashboard.jobs.models import LIVE, Job, Status
 
-TONES = {Status.SUCCEEDED: "ok", Status.FAILED: "bad", Status.ERRORED: "bad", Status.CANCELLED: "idle"}
+TONES = {Status.SUCCEEDED: "ok", Status.FAILED: "bad", Status.ERRORED: "bad", Status.CANCELLED: "warn"}
 RECENT = 5  # ended jobs shown in the bell
 _LIVE, _UNSUCCESSFUL = "live", "unsuccessful"
 

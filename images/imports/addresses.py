@@ -64,7 +64,7 @@ class Target:
 
 def refused(host: str = "") -> BadRequest:
     """One text for an address that is not allowed and one that does not answer: it tells nothing about the network inside."""
-    return BadRequest(_("Nothing can be fetched from this address: it is not allowed or does not answer."), host=host)
+    return BadRequest(_("Nothing can be fetched from this URL: it is not allowed or does not answer."), host=host)
 
 
 def _malformed() -> BadRequest:

@@ -103,7 +103,7 @@ class Download:
                 answer.close()
                 raise
             answer.close()
-        raise BadRequest(_("The address redirects too often."))
+        raise BadRequest(_("The URL redirects too often."))
 
     def _begin(self, answer: Answer) -> None:
         """Decide where the bytes of this answer go in the file."""

@@ -375,7 +375,7 @@ vitrine.signedOut = (url) => {
   link.rel = "opener";
   link.className = "btn btn-sm btn-primary";
   link.textContent = vitrine.text("sign-in");
-  banner.replaceChildren(icon("warning"), vitrine.text("signed-out"), link);
+  banner.replaceChildren(icon("warning"), vitrine.text($("#upload-tray [data-state=sending]") ? "signed-out-sending" : "signed-out"), link);
   banner.hidden = false;
   document.dispatchEvent(new CustomEvent("vitrine:auth", { detail: { signedIn: false } }));
 };

@@ -107,7 +107,12 @@ const END = ["succeeded", "failed", "errored", "cancelled"];
 function progress(message) {
   document.dispatchEvent(new CustomEvent("vitrine:progress", { detail: message }));
   const lines = $$(`[data-job="${message.job}"]`);
-  for (const line of lines) draw(line, message);
+  heard.set(message.job, Date.now());
+  for (const line of lines) {
+    // A row whose work has ended shows what its subject is now, not a last label of the work.
+    const row = END.includes(message.status) && line.closest("[data-subject][data-refresh]");
+    row ? refresh(row) : draw(line, message);
+  }
   for (const journey of $$(`[data-journey="${message.job}"]`)) walk(journey, message);
   const known = lines.some((line) => line.closest("#bell"));
   if (END.includes(message.status)) {
@@ -132,6 +137,20 @@ function draw(line, message) {
   if (message.percent === null || message.percent === undefined) bar.removeAttribute("value");
   else bar.value = Math.max(before, message.percent);
 }
+
+// Bytes that come from outside can stop coming, and nobody says so: a sender that paused, or whose network is away.
+const SILENCE = 6000;
+const heard = new Map();
+setInterval(() => {
+  for (const line of $$('[data-job][data-status="waiting"]')) {
+    const { job } = line.dataset;
+    if (!heard.has(job)) heard.set(job, Date.now());
+    if (Date.now() - heard.get(job) < SILENCE) continue;
+    const [label, numbers, bar] = [".job-label", ".job-figures", "progress"].map((name) => line.querySelector(name));
+    label.textContent = vitrine.text("waiting");
+    numbers.textContent = bar.hasAttribute("value") ? `${bar.value} %` : "";
+  }
+}, 2000);
 
 function walk(journey, message) {
   const steps = $$(".journey-step", journey);

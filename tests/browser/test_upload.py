@@ -340,14 +340,14 @@ def tab_to(page, selector: str) -> None:
     raise AssertionError(f"Tab never reached {selector}")
 
 
-def test_without_javascript_an_address_can_be_given_and_its_refusal_is_read(chromium, server):
+def test_without_javascript_a_url_can_be_given_and_its_refusal_is_read(chromium, server):
     context = chromium.new_context(base_url=server.url, java_script_enabled=False)
     page = context.new_page()
     sign_in(page, "alice")
     page.goto("/images/create")
     sync_api.expect(page.get_by_text("needs JavaScript")).to_be_visible()
-    page.get_by_label("An address").check()
-    page.get_by_label("Address", exact=True).fill("http://127.0.0.1:1/disk.qcow2")
+    page.get_by_label("From a URL").check()
+    page.get_by_label("URL", exact=True).fill("http://127.0.0.1:1/disk.qcow2")
     page.get_by_label("Description").fill("Typed by hand")
     page.get_by_role("button", name="Create image").click()
     sync_api.expect(page.locator(".invalid-feedback").first).to_be_visible()
@@ -355,12 +355,12 @@ def test_without_javascript_an_address_can_be_given_and_its_refusal_is_read(chro
     context.close()
 
 
-def test_an_address_that_will_not_do_comes_back_in_place_with_all_that_was_typed(alice):
+def test_a_url_that_will_not_do_comes_back_in_place_with_all_that_was_typed(alice):
     alice.goto("/images/create")
     alice.evaluate("window.stays = true")
-    alice.get_by_label("An address").check()
+    alice.get_by_label("From a URL").check()
     sync_api.expect(alice.locator("[data-submit]")).to_be_enabled()
-    alice.get_by_label("Address", exact=True).fill("http://127.0.0.1:1/disk.qcow2")
+    alice.get_by_label("URL", exact=True).fill("http://127.0.0.1:1/disk.qcow2")
     alice.get_by_label("Description").fill("Typed by hand")
     alice.click("[data-submit]")
     sync_api.expect(alice.locator(".invalid-feedback").first).to_be_visible()
