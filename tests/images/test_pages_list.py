@@ -211,7 +211,7 @@ def test_running_work_shows_its_progress_and_what_the_format_will_be(alice_page,
 
 def test_a_failure_speaks_in_the_row(alice_page, carol_page, demo):
     image = make_image(owner=demo.id, status="queued")
-    make_job(image, status="failed", message="The server said 404.", arguments={"method": {"name": "web-download"}})
+    make_job(image, status="failed", message="The server said 404.", arguments={"method": "web-download"})
     row = row_of(alice_page.get("/images/"), image)
     assert "Failed" in row
     assert f"/images/{image.id}/why" in row
