@@ -1,6 +1,6 @@
 """An image as people read it: its state in words, its tile, its line of facts, its journey. Draws on what it is given; asks nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,6 @@ from images.models import Image, Visibility
 from images.states import Status
 
 FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
-SNAPSHOT_MARKS = ("image_type", "block_device_mapping")  # the properties Horizon tells a snapshot by
 
 DISTRIBUTIONS = {
     "almalinux": "AlmaLinux", "alpine": "Alpine", "arch": "Arch Linux", "centos": "CentOS", "cirros": "CirrOS", "coreos": "CoreOS",
@@ -297,7 +296,3 @@ def follow(ctx: RequestContext, image: Image, job: Job | None) -> Job | None:
     if job is None or not (ctx.is_admin or image.owner == ctx.project_id or job.everyone):
         return None
     return job
-
-
-def owner_ids(images: Iterable[Image]) -> set[str]:
-    return {image.owner for image in images}

@@ -1,1 +1,1 @@
-"""Forms of the room: creating an image, editing one."""
+"""Forms of the room: creating an image, editing one, and the fields both have."""

@@ -1,6 +1,6 @@
 """The form that makes an image, and its first half: where the bytes come from."""
 
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from django import forms
@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from dashboard.core import qemu_img
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import BadRequest
-from images.forms.edit import ARCHITECTURES, visibility_choices
-from images.models import Image, Visibility
+from images.forms.record import PROPERTIES, RecordForm, set_choices
+from images.models import Image
 from images.services import catalogue, checksums
 
 FILE, URL = "file", "url"
@@ -67,20 +67,15 @@ class SourceForm(forms.Form):
     def __init__(self, *args: Any, ctx: RequestContext, **kwargs: Any) -> None:
         self.ctx = ctx
         super().__init__(*args, **kwargs)
-        self.can_convert = qemu_img.available()
+        can_convert = qemu_img.available()
         formats = [(f, FORMAT_NAMES.get(f, f.upper())) for f in FORMAT_NAMES if f in settings.DISK_FORMATS]
         formats += [(f, f.upper()) for f in settings.DISK_FORMATS if f not in FORMAT_NAMES]
-        self._choices("disk_format", [("", _("Recognised from the file")), *formats])
-        targets = [(t, FORMAT_NAMES[t]) for t in TARGETS if t in settings.DISK_FORMATS] if self.can_convert else []
-        self._choices("target_format", [("", _("As it is")), *targets])
-        if not self.can_convert:
+        set_choices(self, "disk_format", [("", _("Recognised from the file")), *formats])
+        targets = [(t, FORMAT_NAMES[t]) for t in TARGETS if t in settings.DISK_FORMATS] if can_convert else []
+        set_choices(self, "target_format", [("", _("As it is")), *targets])
+        if not can_convert:
             self.fields["target_format"].disabled = True
             self.fields["target_format"].help_text = _("Conversion is switched off: qemu-img is not installed on the server.")
-
-    def _choices(self, name: str, choices: list[tuple[str, Any]]) -> None:
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = choices
 
     @property
     def from_url(self) -> bool:
@@ -134,42 +129,13 @@ class SourceForm(forms.Form):
         data["disk_format"] = data.get("disk_format") or "raw"
 
 
-class CreateForm(SourceForm):
+class CreateForm(RecordForm, SourceForm):
     """Everything asked for when an image is made."""
-
-    name = forms.CharField(label=_("Name"), required=False, max_length=255, help_text=_("Empty: the file’s name without its suffix."))
-    description = forms.CharField(label=_("Description"), required=False, max_length=1000, widget=forms.Textarea(attrs={"rows": 2}))
-    architecture = forms.CharField(
-        label=_("Architecture"), required=False, max_length=255, widget=forms.TextInput(attrs={"list": "architectures"})
-    )
-    min_disk = forms.IntegerField(
-        label=_("Minimum disk (GiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0 for no minimum.")
-    )
-    min_ram = forms.IntegerField(
-        label=_("Minimum RAM (MiB)"), required=False, min_value=0, max_value=2**31 - 1, help_text=_("0 for no minimum.")
-    )
-    visibility = forms.ChoiceField(label=_("Visibility"), choices=Visibility.choices, initial=Visibility.PRIVATE, widget=forms.RadioSelect)
-    protected = forms.BooleanField(label=_("Protected"), required=False, help_text=_("Nobody can delete it until this is taken off."))
-    tags = forms.CharField(label=_("Tags"), required=False, max_length=4000, help_text=_("Separated by commas."))
-    PROPERTIES: ClassVar = ("description", "architecture")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.initial.setdefault("source", FILE)
-        self.visibilities = visibility_choices(self.ctx)
-        self.architectures = ARCHITECTURES
-
-    def clean_visibility(self) -> str:
-        value = str(self.cleaned_data["visibility"])
-        if refused := next((choice.refused for choice in self.visibilities if choice.value == value), ""):
-            raise forms.ValidationError(refused)
-        return value
-
-    def clean_tags(self) -> list[str]:
-        tags = list(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
-        if long := [tag for tag in tags if len(tag) > 255]:
-            raise forms.ValidationError(_("The tag “%(tag)s…” is longer than 255 characters.") % {"tag": long[0][:20]})
-        return tags
+        self.fields["name"].help_text = _("Empty: the file’s name without its suffix.")
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
@@ -187,10 +153,10 @@ class CreateForm(SourceForm):
             "protected": data["protected"],
             "disk_format": disk_format,
             "container_format": container_format(disk_format),
-            "min_disk": data["min_disk"] or 0,
-            "min_ram": data["min_ram"] or 0,
+            "min_disk": data["min_disk"],
+            "min_ram": data["min_ram"],
             "tags": data["tags"],
-            "properties": {name: data[name] for name in self.PROPERTIES if data[name]},
+            "properties": {name: data[name] for name in PROPERTIES if data[name]},
         }
 
 

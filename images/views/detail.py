@@ -15,7 +15,8 @@ from dashboard.identity import services as identity
 from dashboard.identity.decorators import signed_in
 from dashboard.jobs import labels
 from dashboard.jobs.models import Job
-from images.forms.edit import PROPERTIES, EditForm
+from images.forms.edit import EditForm
+from images.forms.record import PROPERTIES
 from images.models import Image
 from images.presentation import ImageView, follow, journey
 from images.services import catalogue

@@ -12,7 +12,7 @@ from dashboard.identity import services as identity
 from dashboard.jobs import services as jobs
 from dashboard.jobs.models import Job
 from images.models import Image
-from images.presentation import ImageView, follow, owner_ids
+from images.presentation import ImageView, follow
 from images.services.actions import actions
 
 LIST_KEY = "images.list"
@@ -20,13 +20,13 @@ LIST_KEY = "images.list"
 
 def latest_jobs(ids: Iterable[UUID]) -> dict[str, Job]:
     """The latest job of each image, by the image's id as text."""
-    return jobs.latest_for("image", [str(i) for i in ids])
+    return jobs.latest_for("image", ids)
 
 
 def present(ctx: RequestContext, images: Sequence[Image], *, query: str = "") -> list[ImageView]:
     """The images as this viewer sees them, in a fixed number of queries."""
     latest = latest_jobs([image.id for image in images]) if images else {}
-    strangers = owner_ids(images) - {ctx.project_id}
+    strangers = {image.owner for image in images} - {ctx.project_id}
     owners = identity.project_names(strangers) if strangers else {}
     owners[ctx.project_id or ""] = ctx.project_name
     views = []

@@ -139,7 +139,7 @@ function table(bytes, at, signature, header, width, row) {
 }
 
 /** The suffix of `name` and the format it promises, or null for one that promises nothing. */
-export function promised(name) {
+function promised(name) {
   const suffix = /\.([a-z0-9]+)$/i.exec(name)?.[1]?.toLowerCase();
   return suffix && Object.hasOwn(SUFFIXES, suffix) ? { suffix, format: SUFFIXES[suffix] } : null;
 }
