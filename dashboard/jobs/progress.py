@@ -50,7 +50,8 @@ def announce(job: Job) -> None:
     message = job.as_message()
     number = f"{job.pk}.{time.monotonic_ns()}"
     live.publish([f"project.{job.project_id}", "admins"], message, number=number)
-    if job.everyone:
+    # Asked afresh: it may have been made private since the last look.
+    if job.everyone and Job.objects.filter(pk=job.pk, everyone=True).exists():
         live.publish(["everyone"], {**message, "message": ""}, number=number)
 
 

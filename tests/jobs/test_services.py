@@ -157,6 +157,18 @@ def test_a_job_made_private_on_the_way_is_not_told_to_everyone_any_more(open_job
     assert [m for _groups, m in heard if m["type"] == "progress"]
 
 
+def test_between_two_looks_a_job_made_private_is_not_told_to_everyone_either(open_job, heard):
+    job = open_job(plan=["send"], everyone=True)
+    with services.running(job.id) as progress:
+        progress.step("send")
+        Job.objects.filter(pk=job.pk).update(everyone=False)
+        heard.clear()
+        progress._saved = 0.0
+        progress.set(10)
+    told = [groups for groups, message in heard if message["type"] == "progress"]
+    assert told == [[f"project.{job.project_id}", "admins"]] * 2  # the figure, and the end
+
+
 def test_a_private_job_is_told_to_its_project_and_the_administrators_only(open_job, heard):
     job = open_job()
     with services.running(job.id) as progress:
