@@ -148,11 +148,11 @@ def _date(name: str, value: str) -> Q:
     operator, rest = _operator(value, _COMPARISONS)
     try:
         moment = parse_datetime(rest)
-    except ValueError:
+        moment = moment and (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # the last day of the year 9999, west of Greenwich, is in no calendar
         moment = None
     if moment is None:
         raise BadRequest(_("%(name)s: “%(value)s” is not a date and time in ISO 8601.") % {"name": name, "value": rest[:80]})
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     condition = _on(name, operator, moment)
     return ~condition if operator == "neq" else condition
 

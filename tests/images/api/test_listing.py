@@ -139,6 +139,7 @@ def test_dates_compare_by_the_second_clients_see(alice, mixed):
         ),
         *("visibility=secret", "member_status=maybe", "os_hidden=maybe", "protected=1", "changes-since=2020", "size_min=x", "size_max=-1"),
         *("size_min=99999999999999999999", "created_at=yesterday", "created_at=gt:2020-13-01T00:00:00Z", "name=gt:a", "status=neq:active"),
+        *("created_at=lt:9999-12-31T23:59:59-23:59", "updated_at=gt:0001-01-01T00:00:00%2B23:59"),
         *('name=in:"a', 'name=in:"a"b', "name=%00", "%00=a", "&".join(f"tag={i}" for i in range(200))),
     ],
 )
