@@ -1,16 +1,11 @@
 """A bound on bodies that Django will read: it keeps a whole body in a temporary file before any view, or login, is asked."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from dashboard.core.asgi import Application, Message, Receive, Scope, Send
 
 LARGEST = 8 * 2**20  # bytes; well above any form or JSON document. Image bytes do not pass here.
 
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
-
-async def bounded(app: Application, scope: Any, receive: Receive, send: Send) -> None:
+async def bounded(app: Application, scope: Scope, receive: Receive, send: Send) -> None:
     """Hand the request to `app`, but not more than LARGEST bytes of it: beyond that the answer is 413."""
     announced = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
     if announced.isdigit() and int(announced[:20]) > LARGEST:
@@ -18,7 +13,7 @@ async def bounded(app: Application, scope: Any, receive: Receive, send: Send) ->
         return
     seen = 0
 
-    async def counted() -> Any:
+    async def counted() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))

@@ -5,14 +5,12 @@ WhiteNoise's own middleware is a WSGI citizen: under ASGI each answer is drained
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from django.http import HttpResponse
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from dashboard.core.asgi import Scope, Send
+
 CHUNK = 256 * 1024
 
 

@@ -1,13 +1,8 @@
 """Closing a websocket from our side."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Receive, Send], Awaitable[None]]
+from dashboard.core.asgi import Application, Message, Receive, Scope, Send
 
 
 class Closable:
@@ -17,10 +12,10 @@ class Closable:
     Here the pending receive ends first, the close goes out, and the application then hears the disconnect.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Application) -> None:
         self.app = app
 
-    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         waiting: asyncio.Future[Message] | None = None
         code: int | None = None
         sent = asyncio.Event()

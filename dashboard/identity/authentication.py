@@ -1,9 +1,7 @@
 """Who is asking: a password, a token or a session cookie turned into a User or a RequestContext."""
 
 import threading
-from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -14,6 +12,7 @@ from django.http.request import split_domain_port, validate_host
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from dashboard.core.asgi import Scope
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import Forbidden, TooManyRequests, Unauthenticated
 from dashboard.identity import services, slowing, tokens
@@ -22,7 +21,6 @@ from dashboard.identity.models import Token, User
 PASSWORD_MAX_LENGTH = 4096  # characters; a longer one is refused before it is hashed
 PROJECT_KEY = "project_id"  # of the session: the project the person acts in
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-Scope = Mapping[str, Any]
 
 # A hash takes 100 MiB and a core for its time. Two at once also bound how many guesses can race past the count of wrong tries.
 _hashing = threading.BoundedSemaphore(2)
@@ -112,7 +110,12 @@ def origin_allowed(scope: Scope) -> bool:
     domain, _port = split_domain_port(hosts[0].lower())
     if not domain or not validate_host(domain, settings.ALLOWED_HOSTS):
         return False
-    return origins[0] == f"{_scheme(scope)}://{hosts[0].lower()}"
+    return origins[0] == own_origin(scope)
+
+
+def own_origin(scope: Scope) -> str:
+    """scheme://host as the client addressed us."""
+    return f"{_scheme(scope)}://{''.join(_headers(scope, b'host')[:1]).lower()}"
 
 
 def _scheme(scope: Scope) -> str:

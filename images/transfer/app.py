@@ -2,15 +2,15 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
 from dashboard.core import errors
+from dashboard.core.asgi import Receive, Scope, Send
 from images.transfer import download, put, tus
-from images.transfer.http import Disconnected, Exchange, Receive, Send
+from images.transfer.http import Disconnected, Exchange
 
 log = logging.getLogger(__name__)
 _ID = r"(?P<id>[^/]+)"
@@ -24,12 +24,12 @@ _ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
 ]
 
 
-def handles(scope: Mapping[str, Any]) -> bool:
+def handles(scope: Scope) -> bool:
     """Whether this HTTP request is about bytes; everything else is Django's."""
     return any(pattern.fullmatch(scope["path"]) for pattern, _methods in _ROUTES)
 
 
-async def application(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI entry point, for the requests that `handles` claims."""
     exchange = Exchange(scope, receive, send)
     try:

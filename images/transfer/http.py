@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -13,11 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from dashboard.core import errors
 from dashboard.core.api.exceptions import fault
+from dashboard.core.asgi import Message, Receive, Scope, Send
+from dashboard.identity.authentication import own_origin
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 LINGER = 2.0  # seconds a refused body is read on and thrown away, so that the client sees the refusal and not a reset
 MIN_RATE = 1024  # bytes a second over VITRINE_STALL_TIMEOUT; slower senders are cut off
@@ -55,7 +55,7 @@ async def blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -119,7 +119,7 @@ class Exchange:
             if body:
                 yield body
 
-    async def _next(self, patience: float) -> Mapping[str, Any]:
+    async def _next(self, patience: float) -> Message:
         if self._interrupted:
             raise Interrupted
         try:
@@ -171,7 +171,7 @@ class Exchange:
     @property
     def origin(self) -> str:
         """scheme://host as the client addressed us, for links."""
-        return str(settings.PUBLIC_URL) or f"{self.scope.get('scheme', 'http')}://{(self._headers.get('host') or [''])[0]}"
+        return str(settings.PUBLIC_URL or own_origin(self.scope)).rstrip("/")
 
     async def _linger(self) -> None:
         if not self.has_body or self.read or ("expect" in self._headers and not self._begun):

@@ -8,7 +8,7 @@ from django.test import Client
 
 from dashboard.core.errors import Forbidden, Unauthenticated
 from dashboard.identity import services
-from dashboard.identity.authentication import authenticate_scope, origin_allowed
+from dashboard.identity.authentication import authenticate_scope, origin_allowed, own_origin
 from tests.conftest import ApiClient, PageClient
 from tests.factories import make_project
 
@@ -153,3 +153,10 @@ async def test_switching_projects_ends_what_was_opened_for_the_old_one(alice_pag
         await authenticate_scope(before)
     ctx = await authenticate_scope(scope(cookie=cookie(alice_page)))
     assert ctx.project_name == "partner"
+
+
+def test_links_name_the_scheme_that_the_proxy_in_front_speaks(settings: Any) -> None:
+    asked = {"scheme": "http", "headers": [(b"host", b"vitrine.example"), (b"x-forwarded-proto", b"https")]}
+    assert own_origin(asked) == "http://vitrine.example"
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    assert own_origin(asked) == "https://vitrine.example"
