@@ -62,7 +62,7 @@ class SourceForm(forms.Form):
         help_text=_("Optional. The md5, sha256 or sha512 sum, or a line of a SHA256SUMS file; the image is refused if it does not match."),
     )
     filename = forms.CharField(required=False, max_length=255, widget=forms.HiddenInput)
-    length = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
+    length = forms.IntegerField(required=False, min_value=0, max_value=2**63 - 1, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, ctx: RequestContext, **kwargs: Any) -> None:
         self.ctx = ctx

@@ -80,8 +80,8 @@ def preflight(request: Request) -> HttpResponse:
     `size` and `virtual_size` repeat, once per file. All of them together are judged as well.
     """
     try:
-        sizes = [int(size) for size in request.GET.getlist("size")][:MOST_FILES]
-        virtual = [int(size) if size else None for size in request.GET.getlist("virtual_size")]
+        sizes = [_bytes(size) for size in request.GET.getlist("size")][:MOST_FILES]
+        virtual = [_bytes(size) if size else None for size in request.GET.getlist("virtual_size")]
     except ValueError:
         return JsonResponse({"message": _("Sizes are whole numbers of bytes.")}, status=400)
     target = request.GET.get("target_format") or None
@@ -183,6 +183,14 @@ def _answer(request: Request, form: SourceForm, act: Callable[[], HttpResponse],
         return again(status)
     wrong = {"" if name == NON_FIELD_ERRORS else name: [str(m) for m in messages] for name, messages in form.errors.items()}
     return JsonResponse({"errors": wrong, "message": " ".join(m for messages in wrong.values() for m in messages)}, status=status)
+
+
+def _bytes(text: str) -> int:
+    """A size that a file can have; ValueError otherwise."""
+    size = int(text)
+    if not 0 <= size < 2**63:
+        raise ValueError(text)
+    return size
 
 
 def _state(view: ImageView) -> dict[str, Any]:

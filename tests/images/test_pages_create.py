@@ -177,8 +177,16 @@ def test_preflight_refuses_with_numbers(alice_page):
     assert "1 PiB" in answer["files"][0][0] or "1024 TiB" in answer["files"][0][0]
 
 
-def test_preflight_of_nonsense_is_a_sentence(alice_page):
-    assert alice_page.get("/images/preflight", {"size": "big"}).status_code == 400
+@pytest.mark.parametrize("size", ["big", "-1", "9" * 400, "9" * 5000])
+def test_preflight_of_nonsense_is_a_sentence(alice_page, size):
+    assert alice_page.get("/images/preflight", {"size": size}).status_code == 400
+    assert alice_page.get("/images/preflight", {"size": 1, "virtual_size": size}).status_code == 400
+
+
+def test_a_file_larger_than_any_disk_is_refused_by_the_form(alice_page):
+    answer = alice_page.post(CREATE, a_file(length="9" * 400), headers=JSON)
+    assert answer.status_code == 422 and "length" in answer.json()["errors"]
+    assert not Image.objects.exists()
 
 
 # -- checksums and names -----------------------------------------------------------------------------------------------
