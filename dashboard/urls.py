@@ -14,6 +14,7 @@ urlpatterns = [
     path("identity", include("dashboard.identity.api.urls")),
     path("image", include("images.api.urls")),
 ]
+handler400 = "dashboard.views.not_understood"
 handler403 = "dashboard.views.forbidden"
 handler404 = "dashboard.views.not_found"
 handler500 = "dashboard.views.crashed"

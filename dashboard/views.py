@@ -61,6 +61,12 @@ def _store(name: str) -> Callable[[], str]:
     return check
 
 
+def not_understood(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    # Without the request: Django's own page reads the form again, which is what could not be read.
+    context = {"status": 400, "message": _("The request could not be understood.")}
+    return HttpResponse(render_to_string("errors/refused.html", context), status=400)
+
+
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     return render(request, "errors/403.html", {"message": str(exception or "")}, status=403)
 
