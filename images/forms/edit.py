@@ -67,11 +67,12 @@ class EditForm(RecordForm):
         return changed
 
     def _before(self) -> dict[str, Any]:
+        """What the form showed, as it comes back from the browser; what it cannot have shown is taken for what is there now."""
         try:
             before = json.loads(self.data.get("before") or "null")
-        except ValueError:
+        except (ValueError, RecursionError):
             before = None
-        return before if isinstance(before, dict) and set(before) == set(self.now) else self.now
+        return before if isinstance(before, dict) and _shapes(before) == _shapes(self.now) else self.now
 
 
 def snapshot(view: ImageView) -> dict[str, Any]:
@@ -80,6 +81,11 @@ def snapshot(view: ImageView) -> dict[str, Any]:
     values |= {name: plain(view.properties.get(name, "")) for name in PROPERTIES}
     values |= {"name": plain(view.image.name or ""), "disk_format": view.image.disk_format or ""}
     return values | {"tags": sorted(t.value for t in view.image.tags.all())}
+
+
+def _shapes(values: dict[str, Any]) -> dict[str, Any]:
+    """The kind of each value; that of a list says whether it holds only texts."""
+    return {name: all(isinstance(v, str) for v in value) if isinstance(value, list) else type(value) for name, value in values.items()}
 
 
 def _word(value: object) -> str:

@@ -1,5 +1,6 @@
 """The page of one image, the form that changes it, and the buttons that act on it."""
 
+import json
 import re
 import uuid
 
@@ -195,6 +196,23 @@ def test_two_changes_of_one_field_are_pointed_out_once(alice_page, demo):
     again = {**data, "before": response.context["form"]["before"].value()}
     assert alice_page.post(f"/images/{image.id}/edit", again).status_code == 303
     assert Image.objects.get(pk=image.pk).name == "mine"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        *("null", "[", "[" * 50000, '{"a": 1}'),
+        *({"tags": tags} for tags in (5, None, [{}], [["a"]])),
+        *({"name": ["x"]}, {"min_disk": {}}),
+    ],
+)
+def test_an_edit_form_whose_memory_was_garbled_still_saves(alice_page, demo, before):
+    image = make_image(owner=demo.id, name="old", tags=["keep"])
+    data = form_of(alice_page, image)
+    garbled = before if isinstance(before, str) else json.dumps({**json.loads(data["before"]), **before})
+    assert alice_page.post(f"/images/{image.id}/edit", {**data, "name": "new", "tags": "keep, more", "before": garbled}).status_code == 303
+    image.refresh_from_db()
+    assert (image.name, sorted(t.value for t in image.tags.all())) == ("new", ["keep", "more"])
 
 
 def text_of_any(response):
