@@ -28,6 +28,7 @@ class StaticFiles:
         headers = {"HTTP_" + name.decode("latin-1").upper().replace("-", "_"): value.decode("latin-1") for name, value in scope["headers"]}
         response = await asyncio.to_thread(found.get_response, scope["method"], headers)
         start = [(name.lower().encode("latin-1"), str(value).encode("latin-1")) for name, value in response.headers]
+        start.append((b"x-content-type-options", b"nosniff"))
         await send({"type": "http.response.start", "status": int(response.status), "headers": start})
         if response.file is not None:
             with response.file:

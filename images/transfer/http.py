@@ -153,7 +153,7 @@ class Exchange:
         await self._send({"type": "http.response.pathsend", "path": path})
 
     async def reply(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
-        fields = {"cache-control": "no-store", **(headers or {})}
+        fields = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
         if status != 204:
             fields.setdefault("content-length", str(len(body)))
         await self.start(status, fields)

@@ -85,6 +85,7 @@ def test_a_wrong_request_is_refused_and_the_image_stays_queued(server: Server, h
     answer = server.request("PUT", f"/image/v2/images/{image}/file", b"x" * 1000, given)
     assert answer.status == status
     assert answer.json["error"]["code"] == status
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert show(server, image)["status"] == "queued"
 
 
