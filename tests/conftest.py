@@ -14,6 +14,7 @@ from django.test.utils import override_settings
 from dashboard.identity import services, tokens
 from dashboard.identity.models import Project, User
 from tests.factories import PASSWORD, make_project, make_user
+from tests.mirror import Mirror
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -75,6 +76,13 @@ class PageClient(Client):
 def password() -> str:
     """Everybody's password."""
     return PASSWORD
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    """A web server of ours to fetch from, honest or not."""
+    with Mirror() as running:
+        yield running
 
 
 @pytest.fixture

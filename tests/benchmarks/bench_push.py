@@ -11,8 +11,8 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests.images.mirror import Mirror
 from tests.jobs.test_live_server import delays
+from tests.mirror import Mirror
 from tests.server import Server
 
 OPEN_TO_LOOPBACK = {"VITRINE_IMPORT_ALLOWED_HOSTS": "127.0.0.1", "VITRINE_IMPORT_ALLOWED_PORTS": ""}

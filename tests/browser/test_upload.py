@@ -23,9 +23,9 @@ from tests.browser.uploading import (
     sent,
     slow,
     the_image,
-    wait_until,
 )  # fmt: skip
 from tests.server import DEMO_PASSWORD
+from tests.waiting import until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 pytestmark = pytest.mark.browser
@@ -139,7 +139,7 @@ def test_a_pasted_sum_is_verified(alice, server, tmp_path):
 def test_pause_stops_the_bytes_and_going_on_finishes_them(alice, server, big):
     slow(alice, 8)
     begin(alice, server, big)
-    wait_until(lambda: sent(alice) > 4 * MIB)
+    until(lambda: sent(alice) > 4 * MIB)
     item(alice).get_by_role("button", name="Pause").click()
     expect_state(alice, "paused")
     there = sent(alice)
@@ -161,7 +161,7 @@ def test_the_tray_goes_on_while_the_person_moves_between_pages(alice, server, tm
         alice.locator("#nav").get_by_role("link", name=target, exact=True).click()
         alice.wait_for_url("**/work/" if target == "Work" else "**/images/")
         expect_state(alice, "sending")
-        wait_until(lambda earlier=before: sent(alice) > earlier)
+        until(lambda earlier=before: sent(alice) > earlier)
         before = sent(alice)
     assert alice.evaluate("window.stays") is True
     expect_state(alice, "active")
@@ -184,7 +184,7 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was_and_no_other(ali
     other = random_file(tmp_path / "other.raw", 32)
     slow(alice, 8)
     begin(alice, server, file)
-    wait_until(lambda: sent(alice) > 8 * MIB)
+    until(lambda: sent(alice) > 8 * MIB)
     alice.on("dialog", lambda dialog: dialog.accept())
     alice.reload()
     expect_state(alice, "choose")
@@ -213,7 +213,7 @@ def test_a_lost_network_is_waited_for(page_as, server, tmp_path):
     alice.set_input_files("[data-chooser]", file)
     sync_api.expect(alice.locator("[data-facts]")).to_contain_text("RAW")
     alice.click("[data-submit]")
-    wait_until(lambda: sent(alice) > 2 * MIB)
+    until(lambda: sent(alice) > 2 * MIB)
     wire.cut()
     expect_state(alice, "offline")
     sync_api.expect(item(alice)).to_contain_text("Waiting for the network")
@@ -227,7 +227,7 @@ def test_a_killed_server_that_comes_back_gets_the_rest(alice, server, tmp_path):
     file = random_file(tmp_path / "killed.raw", 48)
     slow(alice, 10)
     begin(alice, server, file)
-    wait_until(lambda: sent(alice) > 12 * MIB)
+    until(lambda: sent(alice) > 12 * MIB)
     server.kill9()
     expect_state(alice, "offline")
     server.start()
@@ -240,9 +240,9 @@ def test_an_ended_login_does_not_stop_the_upload(alice, server, tmp_path):
     file = random_file(tmp_path / "login.raw", 24)
     slow(alice, 6)
     begin(alice, server, file)
-    wait_until(lambda: sent(alice) > MIB)
+    until(lambda: sent(alice) > MIB)
     alice.context.clear_cookies()
-    wait_until(lambda: the_image(server, "login")["status"] == "active")
+    until(lambda: the_image(server, "login")["status"] == "active")
     assert the_image(server, "login")["checksum"] == md5(file)
 
 
@@ -250,7 +250,7 @@ def test_a_second_tab_watches_and_does_not_send_as_well(alice, server, tmp_path)
     file = random_file(tmp_path / "tabs.raw", 32)
     slow(alice, 6)
     begin(alice, server, file)
-    wait_until(lambda: sent(alice) > MIB)
+    until(lambda: sent(alice) > MIB)
     second = alice.context.new_page()
     sending = requests(second, "PATCH")
     second.goto(f"{server.url}/images/")
@@ -282,11 +282,11 @@ def test_a_hostile_file_is_refused_with_the_server_s_sentence(alice, server, tmp
 def test_cancel_asks_once_and_leaves_a_record_that_can_be_sent_again_or_thrown_away(alice, server, tmp_path):
     slow(alice, 3)
     begin(alice, server, random_file(tmp_path / "second-thoughts.raw", 12))
-    wait_until(lambda: sent(alice) > MIB)
+    until(lambda: sent(alice) > MIB)
     item(alice).get_by_role("button", name="Cancel the upload").click()
     item(alice).get_by_role("button", name="Stop it").click()
     expect_state(alice, "cancelled")
-    wait_until(lambda: the_image(server, "second-thoughts")["status"] == "queued")
+    until(lambda: the_image(server, "second-thoughts")["status"] == "queued")
     slow(alice, -1)
     item(alice).get_by_role("button", name="Retry").click()
     expect_state(alice, "active")
@@ -295,7 +295,7 @@ def test_cancel_asks_once_and_leaves_a_record_that_can_be_sent_again_or_thrown_a
 def test_a_deleted_image_ends_its_upload_truthfully(alice, server, tmp_path):
     slow(alice, 3)
     begin(alice, server, random_file(tmp_path / "deleted.raw", 24))
-    wait_until(lambda: sent(alice) > MIB)
+    until(lambda: sent(alice) > MIB)
     assert server.request("DELETE", f"/image/v2/images/{the_image(server, 'deleted')['id']}", user="alice").status == 204
     expect_state(alice, "gone", seconds=60)
     sync_api.expect(item(alice)).to_contain_text("was deleted")

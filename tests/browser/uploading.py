@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +113,6 @@ def expect_state(page, state: str, number: int = 0, seconds: float = 30) -> None
 
 def sent(page) -> int:
     return int(page.evaluate("window.vitrine.uploads.all()[0]?.sent ?? 0"))
-
-
-def wait_until(condition, seconds: float = 30, what: str = "") -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what or "waited too long"
-        time.sleep(0.05)
 
 
 def the_image(server, name: str):

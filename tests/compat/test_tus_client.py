@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.sending import MIB, new_image, show, until
+from tests.images.sending import MIB, new_image, show
 from tests.server import ROOT, Server
+from tests.waiting import until
 
 CLIENT = ROOT / "static" / "vendor" / "tus-js-client" / "tus.min.js"
 pytestmark = [

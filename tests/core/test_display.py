@@ -8,6 +8,7 @@ import pytest
 from django.template import Context, Template
 from django.utils import timezone
 
+from dashboard.core import units
 from dashboard.core.templatetags import display
 
 
@@ -30,7 +31,7 @@ from dashboard.core.templatetags import display
     ],
 )
 def test_a_size_has_three_figures_and_a_spaced_unit(size, text):
-    assert display.filesize(size) == text
+    assert units.filesize(size) == text
 
 
 def test_a_rate_is_silent_while_nothing_moves():
@@ -44,7 +45,7 @@ def test_a_rate_is_silent_while_nothing_moves():
     [(None, "—"), (0, "0:00"), (41, "0:41"), (725, "12:05"), (3723, "1:02:03"), (-3, "0:00"), (dt.timedelta(minutes=2), "2:00")],
 )
 def test_a_duration_reads_like_a_clock(seconds, text):
-    assert display.duration(seconds) == text
+    assert units.duration(seconds) == text
 
 
 @pytest.mark.parametrize(

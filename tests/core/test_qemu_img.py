@@ -16,16 +16,10 @@ from pathlib import Path
 import pytest
 
 from dashboard.core import errors, qemu_img
+from tests.waiting import until
 
 needs_qemu = pytest.mark.skipif(not qemu_img.available(), reason="qemu-img is not installed")
 MIB = 2**20
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def gone(pid: int) -> bool:
@@ -294,7 +288,7 @@ def test_the_child_dies_with_us(wrapped: str, fake: Callable[[str], Path], disk:
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
     parent = subprocess.Popen([sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2])
     try:
-        until((folder / "pid").exists, 30)
+        until((folder / "pid").exists)
         child = int((folder / "pid").read_text())
         assert not gone(child)
     finally:

@@ -1,10 +1,10 @@
-"""What the tests of the data plane do over and over: make an image, send bytes, look, wait."""
+"""What the tests of the data plane do over and over: make an image, send bytes, look."""
 
 import base64
 import contextlib
+import hashlib
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,6 @@ def put(server: Server, image: str, data: bytes, user: str = "alice", *, route: 
     return server.request("PUT", f"/image/v2/images/{image}/{route}", data, given, user=user)
 
 
-def until(condition: Callable[[], Any], what: str, timeout: float = 15) -> Any:
-    """What `condition` gives once it is true; fails after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"it did not come: {what}"
-        time.sleep(0.02)
-    return found
-
-
 def metadata(**values: str) -> str:
     return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
 
@@ -55,6 +46,18 @@ def begin(server: Server, length: int, image: str = "", user: str = "alice", bod
     answer = server.request("POST", "/uploads/", body or None, given, user=user)
     answer.image = image
     return answer
+
+
+def url_of(server: Server, length: int) -> str:
+    """The URL of a new upload."""
+    answer = begin(server, length)
+    assert answer.status == 201, answer
+    return str(answer.headers["Location"])
+
+
+def checksum(algorithm: str, data: bytes) -> str:
+    """Upload-Checksum."""
+    return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 def send(server: Server, url: str, offset: int | str, data: bytes, user: str = "alice", **headers: str) -> Answer:
@@ -84,6 +87,11 @@ def job_of(server: Server, image: str) -> dict[str, Any]:
         database.row_factory = sqlite3.Row
         row = database.execute("SELECT * FROM jobs_job WHERE subject_id = ? ORDER BY created_at DESC LIMIT 1", (image,)).fetchone()
         return dict(row)
+
+
+def ended(server: Server, image: str) -> bool:
+    """Whether the newest job of the image is over, for better or worse."""
+    return job_of(server, image)["status"] in {"succeeded", "failed"}
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from images.services.actions import actions
 from images.states import Status
 from images.uploads import staging
 from tests.factories import make_image
-from tests.images.mirror import Mirror
+from tests.waiting import until
 
 MIB = 2**20
 DEAD = f"{leases.me().split(':')[0]}:4194303:1"  # a process of this host that does not exist
@@ -45,12 +45,6 @@ def _places(settings, tmp_path):
     settings.DEFAULT_STORE = "local"
     settings.IMPORT_ALLOWED_HOSTS = ["127.0.0.1"]
     settings.IMPORT_ALLOWED_PORTS = []
-
-
-@pytest.fixture
-def mirror():
-    with Mirror() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -411,13 +405,6 @@ def in_thread(call, *args) -> threading.Thread:
     thread = threading.Thread(target=run)
     thread.start()
     return thread
-
-
-def until(condition, within: float = 15) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 @pytest.fixture

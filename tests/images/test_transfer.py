@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.images import hostile
-from tests.images.sending import MIB, OCTETS, answer_of, files, half_sent, job_of, new_image, put, show, until
+from tests.images.sending import MIB, OCTETS, answer_of, files, half_sent, job_of, new_image, put, show
 from tests.server import Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.images.sending import MIB, OCTETS, answer_of, half_sent, new_image, put, show, until
+from tests.images.sending import MIB, OCTETS, answer_of, half_sent, new_image, put, show
 from tests.server import Answer, Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.sending import CHUNK, MIB, OCTETS, TUS, begin, job_of, new_image, put, send, show, staged, until
+from tests.images.sending import CHUNK, MIB, OCTETS, TUS, begin, job_of, new_image, put, send, show, staged
 from tests.server import Server
+from tests.waiting import until
 
 pytestmark = [pytest.mark.server, pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")]
 

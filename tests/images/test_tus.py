@@ -15,6 +15,7 @@ from tests.images.sending import (
     TUS,
     answer_of,
     begin,
+    checksum,
     half_sent,
     job_of,
     metadata,
@@ -23,25 +24,12 @@ from tests.images.sending import (
     send,
     show,
     staged,
-    until,
+    url_of,
 )
 from tests.server import Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
-
-
-def url_of(server: Server, length: int) -> str:
-    answer = begin(server, length)
-    assert answer.status == 201, answer
-    return str(answer.headers["Location"])
-
-
-def ended(server: Server, image: str) -> bool:
-    return job_of(server, image)["status"] in {"succeeded", "failed"}
-
-
-def checksum(algorithm: str, data: bytes) -> str:
-    return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 # -- OPTIONS, version -----------------------------------------------------------------------------------------------

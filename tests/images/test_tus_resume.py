@@ -1,6 +1,5 @@
 """Resumable uploads in rough weather: cut, doubled, killed, deleted, refused; and grants that outlive the login."""
 
-import base64
 import functools
 import hashlib
 import os
@@ -18,6 +17,8 @@ from tests.images.sending import (
     TUS,
     answer_of,
     begin,
+    checksum,
+    ended,
     files,
     half_sent,
     job_of,
@@ -28,25 +29,12 @@ from tests.images.sending import (
     send,
     show,
     staged,
-    until,
+    url_of,
 )
 from tests.server import Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
-
-
-def url_of(server: Server, length: int) -> str:
-    answer = begin(server, length)
-    assert answer.status == 201, answer
-    return str(answer.headers["Location"])
-
-
-def ended(server: Server, image: str) -> bool:
-    return job_of(server, image)["status"] in {"succeeded", "failed"}
-
-
-def checksum(algorithm: str, data: bytes) -> str:
-    return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 @pytest.mark.parametrize("at", [1, 511, 512, MIB - 1, MIB, MIB + 1, 3 * MIB - 1])
@@ -211,6 +199,6 @@ def test_kill_nine_in_a_put_returns_the_image_to_queued(tmp_path: Path):
             until(lambda: show(server, image)["status"] == "saving", "saving")
             server.kill9()
         server.start()
-        until(lambda: show(server, image)["status"] == "queued", "queued", timeout=60)
+        until(lambda: show(server, image)["status"] == "queued", "queued", within=60)
         assert job_of(server, image)["status"] == "failed"
         assert put(server, image, b"again").status == 204

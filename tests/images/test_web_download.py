@@ -14,7 +14,7 @@ from images.imports import web_download
 from images.imports.fetch import Limits
 from images.imports.web_download import Download
 from images.uploads import staging
-from tests.images.mirror import Mirror
+from tests.mirror import Mirror
 
 MIB = 2**20
 QUICK = Limits(connect=2, headers=1, idle=1, slow=0.5, min_rate=10_000, total=20, tries=3, pause=0.02)
@@ -25,12 +25,6 @@ def _settings(settings, tmp_path):
     settings.STAGING = tmp_path / "staging"
     settings.IMPORT_ALLOWED_HOSTS = ["127.0.0.1"]
     settings.IMPORT_ALLOWED_PORTS = []
-
-
-@pytest.fixture
-def mirror():
-    with Mirror() as server:
-        yield server
 
 
 class Notes:

@@ -18,8 +18,8 @@ from images.imports import addresses
 from images.imports.fetch import Limits
 from images.imports.web_download import Download
 from images.uploads import staging
-from tests.images.mirror import Mirror
 from tests.images.test_web_download import Notes
+from tests.mirror import Mirror
 
 QUICK = Limits(connect=2, headers=2, idle=2, total=20, tries=2, pause=0.02)
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.images.mirror import Mirror
+from tests.mirror import Mirror
 from tests.server import Server
+from tests.waiting import until
 
 pytestmark = pytest.mark.server
 MIB = 2**20
@@ -25,12 +26,6 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")
     env = {"VITRINE_IMPORT_ALLOWED_HOSTS": "127.0.0.1", "VITRINE_IMPORT_ALLOWED_PORTS": ""}
     with Server(folder / "data", env=env) as running:
-        yield running
-
-
-@pytest.fixture
-def mirror():
-    with Mirror() as running:
         yield running
 
 
@@ -56,13 +51,6 @@ def begin(server: Server, user: str, image: str, uri: str) -> None:
 
 def show(server: Server, user: str, image: str) -> Any:
     return server.request("GET", f"/image/v2/images/{image}", user=user).json
-
-
-def until(condition, within: float = 60) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
 
 
 def throttled(mirror: Mirror, path: str, data: bytes, seconds: float) -> str:
