@@ -98,10 +98,11 @@ class Job(models.Model):
 
     @property
     def percent(self) -> int | None:
-        """Of the current step, 0 to 100; None while its total is unknown. Never 100 before the step is done."""
+        """Of the current step, 0 to 100; None while its total is unknown. Never 100 while it runs."""
         if not self.total:
             return None
-        return min(100 if self.done >= self.total else 99, int(self.done * 100 / self.total))
+        full = self.done >= self.total and self.status != Status.RUNNING
+        return min(100 if full else 99, int(self.done * 100 / self.total))
 
     @property
     def label(self) -> str:

@@ -205,6 +205,7 @@ export class SourceForm {
         this.#cards.delete(element);
         element.remove();
         this.next = answer.next;
+        this.made ??= answer.image.id;
       } else {
         failed ??= answer;
         this.#complain(element, answer.errors?.[""]?.join(" ") ?? answer.message);
@@ -212,7 +213,10 @@ export class SourceForm {
       }
     }
     this.#sending = false;
-    if (!failed) return this.follow(this.next);
+    if (!failed) {
+      document.addEventListener("vitrine:page", () => reveal(this.made), { once: true });
+      return this.follow(this.next);
+    }
     this.#mark(failed.errors ?? {});
     this.#weigh();
   }
@@ -290,4 +294,11 @@ function unusable(seen, format) {
   if (seen.note) return text(`note-${seen.note}`);
   if (seen.packed && !format) return text("note-packed", { kind: seen.packed });
   return "";
+}
+
+/** Bring the row of a new image into sight, wherever the list's order puts it. */
+function reveal(image) {
+  const row = document.getElementById(`image-${image}`);
+  row?.scrollIntoView({ block: "center" });
+  row?.classList.add("flash");
 }

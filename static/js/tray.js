@@ -165,8 +165,6 @@ function describe(transfer) {
 function work({ job }, sent) {
   if (!job) return { ...sent, label: text("state-working"), value: null };
   const percent = typeof job.percent === "number" ? job.percent : null;
-  const figures = [percent === null ? "" : `${percent} %`, job.rate ? rate(job.rate) : ""];
-  if (job.seconds_left) figures.push(text("left", { time: duration(job.seconds_left) }));
   const note = job.steps ? text("step", { step: job.step ?? 1, steps: job.steps }) : sent.note;
-  return { label: job.label || text("state-working"), figures: figures.filter(Boolean).join(" · "), note, value: percent };
+  return { label: job.label || text("state-working"), figures: window.vitrine.live.figures(job), note, value: percent };
 }

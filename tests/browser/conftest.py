@@ -94,21 +94,21 @@ def sign_in(page: Any, name: str) -> None:
 
 
 @pytest.fixture
-def axe() -> Callable[[Any], list[str]]:
-    """The violations axe-core finds on a page, one line each; an empty list is what we want.
+def axe() -> Callable[..., list[str]]:
+    """The violations axe-core finds on a page, one line each; an empty list is what we want. `rules`: only these.
 
     The rules run in an isolated world of the driver, so the page keeps its own Content-Security-Policy.
     """
     source = AXE.read_text()
 
-    def violations(page: Any) -> list[str]:
+    def violations(page: Any, rules: list[str] | None = None) -> list[str]:
         # No half-faded text: what is still moving is judged where it comes to rest.
         page.evaluate(
             """() => Promise.all(document.getAnimations().filter((one) => one.effect.getTiming().iterations !== Infinity)
                       .map((one) => one.finished.catch(() => 0)))"""
         )
         page.evaluate(source)
-        found = page.evaluate("async () => (await axe.run()).violations")
+        found = page.evaluate("async (rules) => (await axe.run(rules ? { runOnly: rules } : {})).violations", rules)
         return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
     return violations
