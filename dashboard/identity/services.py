@@ -2,8 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import NotFound, Unauthenticated
@@ -166,18 +169,32 @@ def revoke(user: User, project: Project, role: str) -> None:
 
 @transaction.atomic
 def set_enabled(thing: User | Project | Domain, enabled: bool) -> None:
-    """Enable or disable; disabling ends every login and token that rests on it, also after enabling again."""
+    """Enable or disable; disabling a person or a domain ends the logins and tokens for good, also after enabling again.
+
+    Disabling a project ends its tokens; whoever was working in it goes on in another of theirs.
+    """
     thing.enabled = enabled
     thing.save(update_fields=["enabled"])
     if enabled:
         return
     if isinstance(thing, User):
         Token.objects.filter(user=thing).delete()
+        _end_sessions([thing.pk])
     elif isinstance(thing, Project):
         Token.objects.filter(project=thing).delete()
     else:
         Token.objects.filter(user__domain=thing).delete()
         Token.objects.filter(project__domain=thing).delete()
+        _end_sessions(thing.users.values_list("pk", flat=True))
+
+
+def _end_sessions(user_ids: Iterable[str]) -> None:
+    """Sign these people out everywhere. A session's row does not tell whose it is, so each live one is opened."""
+    ids = set(user_ids)
+    live = Session.objects.filter(expire_date__gt=timezone.now())
+    ended = [session.pk for session in live.iterator() if session.get_decoded().get(SESSION_KEY) in ids]
+    for at in range(0, len(ended), 500):
+        Session.objects.filter(pk__in=ended[at : at + 500]).delete()
 
 
 @transaction.atomic

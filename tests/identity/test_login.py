@@ -329,6 +329,15 @@ def test_disabling_ends_sessions_at_once(alice_page, which: str) -> None:
     assert alice_page.get("/settings").status_code == 302
 
 
+@pytest.mark.parametrize("which", ["user", "domain"])
+def test_enabling_again_revives_no_session(alice_page, bob_page, which: str) -> None:
+    thing = alice_page.user if which == "user" else alice_page.user.domain
+    services.set_enabled(thing, False)
+    services.set_enabled(thing, True)
+    assert alice_page.get("/settings").status_code == 302
+    assert bob_page.get("/settings").status_code == (200 if which == "user" else 302)
+
+
 def test_an_expired_session_is_no_login(alice_page) -> None:
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
     assert alice_page.get("/settings").status_code == 302
