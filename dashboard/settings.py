@@ -194,7 +194,7 @@ REST_FRAMEWORK = {
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20  # bytes of a form or JSON body; image data does not pass here
 POLICY_FILE = Path(env.str("VITRINE_POLICY_FILE", str(DATA / "policy.yaml")))
-PUBLIC_URL = env.str("VITRINE_PUBLIC_URL", "")  # what the service catalog names; empty: the address the client used
+PUBLIC_URL = env.str("VITRINE_PUBLIC_URL", "")  # what the service catalog names; empty: the one the client used
 
 # -- images ---------------------------------------------------------------------------------------------------------
 STORES = env.json("VITRINE_STORES", default={"local": {"driver": "images.stores.filesystem.FileSystemStore", "root": str(DATA / "blobs")}})

@@ -1,4 +1,4 @@
-"""Import: the data comes from staging or from an address, and passes every check on its way."""
+"""Import: the data comes from staging or from a URL, and passes every check on its way."""
 
 from typing import Any
 

@@ -89,7 +89,7 @@ class Download:
             raise Unavailable(_("The download took longer than is allowed."))
 
     def _open(self) -> Answer:
-        """The answer that carries the bytes, after at most so many redirects, each judged like the first address."""
+        """The answer that carries the bytes, after at most so many redirects, each judged like the first URL."""
         target, resume = self.target, bool(self.done and self.validator)
         headers = {"Range": f"bytes={self.done}-", "If-Range": self.validator} if resume else {}
         for _hop in range(self.limits.redirects + 1):

@@ -192,7 +192,7 @@ def interrupted(job_id: object) -> None:
 
 # -- what people do with it ------------------------------------------------------------------------------------------
 def retry(ctx: RequestContext, image: Image) -> Job:
-    """Fetch again from the same address with the same wishes; a file that was sent must be chosen again: Conflict."""
+    """Fetch again from the same URL with the same wishes; a file that was sent must be chosen again: Conflict."""
     job = jobs.latest_for("image", [image.pk]).get(str(image.pk))
     if job is None or job.is_live:
         raise Conflict(_("Nothing failed that could be tried again."))

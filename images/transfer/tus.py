@@ -89,7 +89,7 @@ async def create(exchange: Exchange, _id: str) -> None:
 
 
 async def _first_bytes(exchange: Exchange, upload: Upload) -> int:
-    """The body of a creation. Its sender does not know the upload's address yet, so what breaks here leaves none behind."""
+    """The body of a creation. Its sender does not know the upload's URL yet, so what breaks here leaves none behind."""
     try:
         return await append(exchange, upload, 0)
     except BaseException as error:

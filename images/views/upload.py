@@ -1,7 +1,7 @@
 """Pages on which an image gets its bytes: create, choose another source, retry, cancel, throw away.
 
-A form is sent once per file by the page's script, which asks for JSON and then sends the bytes to the data plane; an
-address is sent as a plain form and works without a script.
+A form is sent once per file by the page's script, which asks for JSON and then sends the bytes to the data plane; a URL
+is sent as a plain form and works without a script.
 """
 
 import json
@@ -35,7 +35,7 @@ MOST_FILES = 100  # in one pre-flight question
 @require_http_methods(["GET", "POST"])
 @signed_in
 def create(request: Request) -> HttpResponse:
-    """A new image from a file or an address."""
+    """A new image from a file or a URL."""
     refused = "" if policy.allows(request.ctx, "add_image") else policy.why("add_image")
     form = CreateForm(request.POST if request.method == "POST" else None, ctx=request.ctx)
 
@@ -95,7 +95,7 @@ def preflight(request: Request) -> HttpResponse:
 @require_POST
 @signed_in
 def retry(request: Request, image_id: UUID) -> HttpResponse:
-    """Fetch again from the same address; sent files have to be chosen again."""
+    """Fetch again from the same URL; sent files have to be chosen again."""
     view = look_at(request, image_id)
     try:
         imports.retry(request.ctx, view.image)
@@ -147,7 +147,7 @@ def throw_away(request: Request, image_id: UUID) -> HttpResponse:
 
 
 def _attach(request: Request, form: SourceForm, image: Image) -> HttpResponse:
-    """Begin to fetch the address, or make the upload the page's script will send the file to."""
+    """Begin to fetch the URL, or make the upload the page's script will send the file to."""
     data = form.cleaned_data
     target = data["target_format"] or None
     if form.from_url:

@@ -12,7 +12,7 @@ import { text } from "./units.js";
 const AT_ONCE = 2;
 const NOWHERE = "00000000-0000-0000-0000-000000000000";
 const root = document.getElementById("upload-tray");
-const page = root?.querySelector("[data-tray]")?.dataset; // the page's addresses, and whose page it is
+const page = root?.querySelector("[data-tray]")?.dataset; // the page's URLs, and whose page it is
 const vitrine = (window.vitrine ??= {});
 const transfers = new Map();
 

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         self.echo("migrate")
         call_command("migrate", verbosity=0, interactive=False)
         self.collect_static()
-        self.first_users(demo=demo)
+        call_command("bootstrap", demo=demo, stdout=self.stdout)
         self.serve(host, port)
 
     def require_free(self, host: str, port: int) -> None:
@@ -63,16 +63,6 @@ class Command(BaseCommand):
         shutil.rmtree(settings.STATIC_ROOT, ignore_errors=True)
         call_command("collectstatic", verbosity=0, interactive=False, ignore_patterns=["rest_framework"])
         stamp.write_text(digest.hexdigest())
-
-    def first_users(self, *, demo: bool) -> None:
-        from dashboard.identity import services
-
-        given = os.environ.get("VITRINE_ADMIN_PASSWORD")
-        if (made := services.bootstrap_admin(given)) and made != given:
-            self.stdout.write(f"The administrator is `admin`, password {made} (shown once).")
-        given = os.environ.get("VITRINE_DEMO_PASSWORD")
-        if demo and (made := services.bootstrap_demo(given)) and made != given:
-            self.stdout.write(f"The demo users are alice, bob and carol, password {made} (shown once).")
 
     def serve(self, host: str, port: int) -> None:
         """Serve until SIGINT or SIGTERM; the worker says when it is ready.
