@@ -6,15 +6,18 @@
 `kill9` ends it without a goodbye; `start` on the same object brings it up again on the same port and data.
 """
 
+import atexit
 import contextlib
 import functools
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -24,14 +27,33 @@ ADMIN_PASSWORD = "admin-secret-1"
 DEMO_PASSWORD = "demo-secret-1"
 
 PREPARE = """
-import django, os
+import django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from dashboard.identity import bootstrap
-bootstrap.bootstrap_admin(os.environ["VITRINE_ADMIN_PASSWORD"])
-bootstrap.bootstrap_demo(os.environ["VITRINE_DEMO_PASSWORD"])
+call_command("bootstrap", demo=True)
 """
+
+
+@functools.cache
+def prepared() -> Path:
+    """A data folder with a migrated database and the demo people, made once in this process: servers start from copies of it."""
+    folder = Path(tempfile.mkdtemp(prefix="vitrine-prepared-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=environment(folder), check=True)
+    return folder
+
+
+def environment(data: Path) -> dict[str, str]:
+    """What a server's process is told: its data folder and everybody's password, and nothing of ours."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("VITRINE_")},
+        "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+        "PYTHONPATH": str(ROOT),
+        "VITRINE_DATA": str(data),
+        "VITRINE_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "VITRINE_DEMO_PASSWORD": DEMO_PASSWORD,
+    }
 
 
 def free_port() -> int:
@@ -47,15 +69,7 @@ class Server:
         self, data: Path, *, port: int | None = None, env: dict[str, str] | None = None, app: str = "dashboard.asgi:application"
     ) -> None:
         self.data, self.port, self.app = Path(data), port or free_port(), app
-        self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("VITRINE_")},
-            "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-            "PYTHONPATH": str(ROOT),
-            "VITRINE_DATA": str(self.data),
-            "VITRINE_ADMIN_PASSWORD": ADMIN_PASSWORD,
-            "VITRINE_DEMO_PASSWORD": DEMO_PASSWORD,
-            **(env or {}),
-        }
+        self.env = {**environment(self.data), **(env or {})}
         self.log = self.data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._tokens: dict[str, str] = {}
@@ -85,11 +99,10 @@ class Server:
         return self.pid
 
     def start(self, timeout: float = 60) -> Self:
-        """Prepare the data folder the first time, serve, and return once /healthz answers."""
+        """Give it a database the first time, serve, and return once /healthz answers."""
         self.data.mkdir(parents=True, exist_ok=True)
-        if not (self.data / "prepared").exists():
-            subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=self.env, check=True)
-            (self.data / "prepared").touch()
+        if not (self.data / "vitrine.sqlite3").exists():
+            shutil.copytree(prepared(), self.data, dirs_exist_ok=True)
         command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--no-reload", "--http1-buffer-size", str(2 * 2**20)]
         with self.log.open("ab") as log:
