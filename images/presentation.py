@@ -218,6 +218,8 @@ class ImageView:
             return ""
         if self.job.message:
             return self.job.message
+        if not self.own and not self.ctx.is_admin:
+            return _("The reason is told only to the project that owns the image.")
         return _("It was cancelled.") if self.job.status == JobStatus.CANCELLED else _("No reason was recorded.")
 
     @property
@@ -292,7 +294,14 @@ def _step(job: Job, step: Mapping[str, Any], index: int, at: int) -> Step:
 
 
 def follow(ctx: RequestContext, image: Image, job: Job | None) -> Job | None:
-    """The job, if this viewer may follow it: people of the owning project, administrators, everyone when it says so."""
-    if job is None or not (ctx.is_admin or image.owner == ctx.project_id or job.everyone):
+    """The job as far as this viewer may follow it.
+
+    People of the owning project and administrators see all of it; everyone else, when it says so, its figures and its outcome,
+    but as on the socket neither the reason of a failure nor who began it.
+    """
+    if job is None or ctx.is_admin or image.owner == ctx.project_id:
+        return job
+    if not job.everyone:
         return None
+    job.message = job.user_id = job.user_name = ""
     return job
