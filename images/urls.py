@@ -4,6 +4,7 @@ from django.urls import path
 from django.utils.translation import gettext_lazy as _
 
 from dashboard.identity import navigation
+from images import policy
 from images.views import actions, detail, listing, upload
 
 app_name = "images"
@@ -26,5 +27,7 @@ urlpatterns = [
     path("<uuid:image_id>/cancel", upload.cancel, name="cancel"),
     path("<uuid:image_id>/throw-away", upload.throw_away, name="throw-away"),
 ]
-navigation.register(group="project", label=_("Images"), url_name="images:list", icon="image", order=20)
+navigation.register(
+    group="project", label=_("Images"), url_name="images:list", icon="image", order=20, rule=lambda ctx: policy.allows(ctx, "get_images")
+)
 navigation.register(group="admin", label=_("All images"), url_name="images:all", icon="archive", order=20, rule=lambda ctx: ctx.is_admin)

@@ -15,6 +15,7 @@ from dashboard.core import errors
 from dashboard.core.context import RequestContext
 from dashboard.core.http import Request, page, redirect
 from dashboard.identity.decorators import signed_in
+from images import policy
 from images.models import Image
 from images.presentation import ImageView
 from images.services import catalogue
@@ -105,7 +106,7 @@ def delete_many(request: Request) -> HttpResponse:
         text = _("Select at most %(most)s images at a time.") % {"most": MOST} if ids else _("Select the images first.")
         return redirect(request, list_url(request), toast=text, level="warning")
     images = Image.objects.visible_to(request.ctx).prefetch_related("properties").filter(pk__in=ids).order_by("name", "id")
-    views = present(request.ctx, list(images))
+    views = present(request.ctx, [image for image in images if policy.allows(request.ctx, "get_image", image)])
     if "confirmed" in request.POST:
         return _delete_all(request, views, missing=len(ids) - len(views))
     going = [view for view in views if view.actions["delete"].allowed]

@@ -15,6 +15,7 @@ from dashboard.identity import services as identity
 from dashboard.identity.decorators import signed_in
 from dashboard.jobs import labels
 from dashboard.jobs.models import Job
+from images import policy
 from images.forms.edit import EditForm
 from images.forms.record import PROPERTIES
 from images.models import Image
@@ -36,7 +37,7 @@ def detail(request: Request, image_id: UUID) -> HttpResponse:
     tab = tab if tab in TABS else TABS[0]
     context = {"view": view, "tab": tab, "list_url": list_url(request), "here": here(view, tab), **_counts(view)}
     if tab == "history":
-        context["history"] = [_chapter(job) for job in _history(view)[:HISTORY_LENGTH]]
+        context["history"] = [_chapter(job) for job in _history(view)[:HISTORY_LENGTH] if follow(request.ctx, view.image, job)]
     return page(request, "images/detail.html", context, partial="images/_detail.html")
 
 
@@ -69,7 +70,7 @@ def edit(request: Request, image_id: UUID) -> HttpResponse:
 def look_at(request: Request, image_id: UUID) -> ImageView:
     """The image as this viewer sees it, with all its parts; 404 when it is not to be seen."""
     image = Image.objects.visible_to(request.ctx).with_details().filter(pk=image_id).first()
-    if image is None:
+    if image is None or not policy.allows(request.ctx, "get_image", image):
         raise Http404
     job = follow(request.ctx, image, latest_jobs([image.id]).get(str(image.id)))
     return ImageView(image, request.ctx, job, identity.project_name(image.owner), actions(request.ctx, image, job))

@@ -17,6 +17,7 @@ from dashboard.core.context import RequestContext
 from dashboard.core.http import Request, page
 from dashboard.core.listing import Filter, Listing, Table
 from dashboard.identity.decorators import signed_in
+from images import policy
 from images.models import Image, ImageProperty, ImageTag, Visibility
 from images.presentation import FAILED
 from images.states import Status
@@ -96,6 +97,7 @@ def counts(ctx: RequestContext) -> dict[str, int]:
 @signed_in
 def images(request: Request) -> HttpResponse:
     """The project's images, or the public ones."""
+    policy.require(request.ctx, "get_images")
     scope = "public" if request.GET.get("tab") == "public" else "mine"
     totals = counts(request.ctx)
     listing = Listing(
@@ -115,6 +117,7 @@ def everything(request: Request) -> HttpResponse:
     """Every project's images, for administrators."""
     if not request.ctx.is_admin:
         raise PermissionDenied
+    policy.require(request.ctx, "get_images")
     rows = scoped(request.ctx, "all")
     size = request.user.page_size  # type: ignore[union-attr]
     totals = rows.aggregate(all=Count("id"), bytes=Sum("size", default=0))
@@ -128,6 +131,7 @@ def row(request: Request, image_id: UUID) -> HttpResponse:
     """One row, for a page that was told the image changed; 404 when it is not (any more) in that tab or not to be seen."""
     scope = request.GET.get("tab", "mine")
     scope = scope if scope in SCOPES else "mine"
+    policy.require(request.ctx, "get_images")
     image = scoped(request.ctx, scope).prefetch_related("properties").filter(pk=image_id).first()
     if image is None:
         raise Http404

@@ -240,6 +240,37 @@ def test_other_projects_learn_nothing_of_the_work_on_a_public_image(bob_page, de
     assert bob_page.get(f"/images/{image.id}/why").status_code == 404
 
 
+def test_other_projects_follow_public_work_without_its_reason_or_who_began_it(bob_page, alice_page, demo):
+    image = make_image(owner=demo.id, status="queued", visibility="public")
+    make_job(image, status="failed", message="secret path", user_name="alice", everyone=True)
+    paths = ("/images/?tab=public", f"/images/{image.id}/", f"/images/{image.id}/?tab=history", f"/images/{image.id}/why")
+    for path in paths:
+        seen = bob_page.get(path).content.decode()
+        assert "Failed" in seen or "did not succeed" in seen or "has no data" in seen
+        assert "secret" not in seen
+        assert "alice" not in seen
+    assert "secret" not in bob_page.get(f"/images/{image.id}/upload", headers={"Accept": "application/json"}).content.decode()
+    assert all("secret path" in alice_page.get(path.replace("?tab=public", "")).content.decode() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("rule", "paths"),
+    [
+        ("get_image", ["/images/{id}/", "/images/{id}/edit", "/images/{id}/delete", "/images/{id}/upload", "/images/{id}/?tab=history"]),
+        ("get_images", ["/images/", "/images/{id}/row", "/images/?tab=public"]),
+    ],
+)
+def test_a_rule_that_closes_the_api_closes_the_pages_too(alice_page, demo, settings, tmp_path, rule, paths):
+    image = make_image(owner=demo.id, name="under lock")
+    assert all("under lock" in alice_page.get(path.format(id=image.id)).content.decode() for path in paths if "tab=" not in path)
+    settings.POLICY_FILE = tmp_path / "policy.yaml"
+    settings.POLICY_FILE.write_text(f'"{rule}": "!"')
+    for path in paths:
+        answer = alice_page.get(path.format(id=image.id))
+        assert answer.status_code == (404 if rule == "get_image" else 403)
+        assert "under lock" not in answer.content.decode()
+
+
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7|add:7 }}", "' onclick='x"])
 def test_names_tags_and_searches_are_inert(alice_page, demo, text):
     image = make_image(
