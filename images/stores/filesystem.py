@@ -131,7 +131,7 @@ class FileSystemStore:
 
     def usage(self) -> tuple[int, int]:
         disk = os.statvfs(self.root)
-        return (disk.f_blocks - disk.f_bfree) * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        return (disk.f_blocks - disk.f_bfree) * disk.f_frsize, sparse.free_space(self.root)
 
     def _directory(self, key: str) -> Path:
         return self.root / check_key(key)[:2] / key

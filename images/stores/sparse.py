@@ -12,6 +12,7 @@ from dashboard.core import errors
 
 BLOCK = 64 * 1024
 _ZEROS = bytes(BLOCK)
+RESERVE = 64 * 2**20  # bytes of a disk left free, or an eighth of a small one: database and logs mostly lie on the same
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -28,9 +29,13 @@ def full_is_refused(directory: Path, needed: int = 0) -> Iterator[None]:
 
 
 def free_space(directory: Path) -> int:
-    """Bytes an ordinary user may still write on the disk of `directory`."""
-    disk = os.statvfs(directory)
-    return disk.f_bavail * disk.f_frsize
+    """Bytes of images that the disk of `directory` may still take."""
+    return _room(os.statvfs(directory))
+
+
+def _room(disk: os.statvfs_result) -> int:
+    """What an ordinary user may write, less the reserve: a full disk would stop everybody, and even the tidying up."""
+    return max(0, disk.f_bavail * disk.f_frsize - min(RESERVE, disk.f_blocks * disk.f_frsize // 8))
 
 
 def pwrite(fd: int, data: bytes, offset: int) -> None:
@@ -60,6 +65,8 @@ def pread(fd: int, offset: int, length: int, size: int) -> bytes:
 
 
 def _all(fd: int, data: bytes | memoryview, offset: int) -> None:
+    if len(data) > _room(os.fstatvfs(fd)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     while data:
         written = os.pwrite(fd, data, offset)
         if written == len(data):

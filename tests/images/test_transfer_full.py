@@ -78,3 +78,31 @@ def test_a_disk_that_fills_up_under_a_resumable_upload(server: Server, small: Pa
     finally:
         other.unlink()
     assert put(server, answer.image, os.urandom(MIB)).status == 204
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[Server]:
+    """A server with all it has, its database too, on one disk of 64 MiB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", tmp_path], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this machine does not let root mount a small disk")
+    try:
+        with Server(tmp_path / "data") as server:
+            yield server
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def test_an_upload_that_fills_the_disk_of_the_database_stops_nobody(crowded: Server):
+    answer = begin(crowded, 50 * MIB)
+    url = answer.headers["Location"]
+    assert send(crowded, url, 0, os.urandom(10 * MIB)).status == 204
+    other = crowded.data.parent / "other"
+    other.write_bytes(os.urandom(25 * MIB))
+    refused = send(crowded, url, 10 * MIB, os.urandom(40 * MIB))
+    assert refused.status == 413
+    assert "not enough space" in refused.json["error"]["message"]
+    assert show(crowded, answer.image)["status"] == "queued"
+    assert job_of(crowded, answer.image)["status"] == "failed"
+    assert not staged(crowded, url).exists()
+    assert put(crowded, answer.image, os.urandom(MIB)).status == 204
