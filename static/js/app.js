@@ -191,7 +191,7 @@ document.addEventListener(
     event.preventDefault();
     event.stopImmediatePropagation();
     const url = link.getAttribute("hx-get") ?? link.getAttribute("href") ?? link.dataset.modal;
-    const back = link.closest(".dropdown")?.querySelector("[data-menu]") ?? link;
+    const back = link.closest(".dropdown")?.querySelector("[data-menu]") ?? $(`[popovertarget="${link.closest("[popover]")?.id}"]`) ?? link;
     vitrine.closeMenus();
     opener = back;
     window.htmx.ajax("GET", url, { target: "#modal-body" });

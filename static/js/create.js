@@ -214,7 +214,7 @@ export class SourceForm {
     }
     this.#sending = false;
     if (!failed) {
-      document.addEventListener("vitrine:page", () => reveal(this.made), { once: true });
+      document.addEventListener("vitrine:page", () => setTimeout(reveal, 0, this.made), { once: true }); // after the page has scrolled to its top
       return this.follow(this.next);
     }
     this.#mark(failed.errors ?? {});

@@ -212,7 +212,7 @@ async function refresh(element) {
   const id = current.id;
   const before = words(current);
   const ticked = $$("input[type=checkbox]:checked", current).map((box) => box.value);
-  const focused = current.contains(document.activeElement) ? document.activeElement.id : "";
+  const focused = place(current);
   busy.set(current, false);
   try {
     await window.htmx.ajax("GET", url, { source: current, target: current, swap: "outerHTML", push: "false", select: id ? `#${CSS.escape(id)}` : undefined });
@@ -224,9 +224,19 @@ async function refresh(element) {
   const fresh = id ? document.getElementById(id) : null;
   if (!fresh) return;
   for (const box of $$("input[type=checkbox]", fresh)) if (ticked.includes(box.value)) box.checked = true;
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (focused && !fresh.contains(document.activeElement)) focused(fresh)?.focus({ preventScroll: true });
   if (fresh !== current && words(fresh) !== before && !fresh.matches("[data-refresh-on]")) flash(fresh);
   if (again) refresh(fresh);
+}
+
+// Where the focus stands in an element: a way to find the same control in what takes its place.
+const CONTROLS = "a, button, input, select, textarea, summary";
+function place(element) {
+  const { activeElement: control } = document;
+  if (!element.contains(control)) return null;
+  if (control.id) return () => document.getElementById(control.id);
+  const at = $$(CONTROLS, element).indexOf(control);
+  return (fresh) => [$$(CONTROLS, fresh)[at]].find((other) => other?.tagName === control.tagName);
 }
 
 // What a person would call a change: not the numbers of running work.

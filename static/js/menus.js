@@ -38,11 +38,23 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (!menu.classList.contains("show")) show(menu, true);
+  walk(menu, event.key);
+});
+// Popover menus open, close and give the focus back by themselves; the arrows are ours.
+document.addEventListener("keydown", (event) => {
+  if (!["ArrowDown", "ArrowUp"].includes(event.key)) return;
+  const menu = document.querySelector(".menu-list:popover-open");
+  if (!menu || !event.target.closest?.(`#${CSS.escape(menu.id)}, [popovertarget="${menu.id}"]`)) return;
+  event.preventDefault();
+  walk(menu, event.key);
+});
+
+function walk(menu, key) {
   const items = [...menu.querySelectorAll("a, button")];
-  const step = event.key === "ArrowDown" ? 1 : -1;
+  const step = key === "ArrowDown" ? 1 : -1;
   const at = items.indexOf(document.activeElement);
   items.at(at < 0 ? (step > 0 ? 0 : -1) : (at + step) % items.length)?.focus();
-});
+}
 
 // -- reasons -------------------------------------------------------------------------------------------------------
 const tip = document.querySelector("#tip");

@@ -129,7 +129,10 @@ export class Tray {
     const sending = [...this.#items.keys()].filter((transfer) => SENDING.has(transfer.state));
     const [sent, total] = sending.reduce(([a, b], transfer) => [a + transfer.sent, b + transfer.total], [0, 0]);
     const percent = total ? ` · ${Math.min(99, Math.floor((sent * 100) / total))} %` : "";
-    const words = going ? text(going === 1 ? "one-upload" : "uploads", { count: going }) : waiting ? text("unfinished", { count: waiting }) : text("finished");
+    const failed = states.filter((state) => state === "failed").length;
+    let words = text(failed ? "failed" : "finished", { count: failed });
+    if (waiting) words = text("unfinished", { count: waiting });
+    if (going) words = text(going === 1 ? "one-upload" : "uploads", { count: going });
     if (this.heading.textContent !== words + percent) this.heading.textContent = words + percent;
     this.root.querySelector("[data-clear]").hidden = !states.some((state) => OVER.has(state));
     document.body.classList.toggle("has-uploads", states.length > 0);

@@ -17,14 +17,13 @@ from tests.browser.uploading import (
     hostile,
     item,
     md5,
-    prepared,
     random_file,
     requests,
     sent,
     slow,
     the_image,
 )  # fmt: skip
-from tests.server import DEMO_PASSWORD
+from tests.server import DEMO_PASSWORD, Server
 from tests.waiting import until
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -44,7 +43,7 @@ COLLECT = """() => {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A server of this module's own: one test kills it."""
-    with prepared(tmp_path_factory.mktemp("upload") / "var") as running:
+    with Server(tmp_path_factory.mktemp("upload") / "var", pages=True) as running:
         yield running
 
 
@@ -269,7 +268,7 @@ def test_a_hostile_file_is_refused_with_the_server_s_sentence(alice, server, tmp
     for name in ("Retry", "Throw away"):
         sync_api.expect(item(alice).get_by_role("button", name=name)).to_be_visible()
     assert the_image(server, "trap")["status"] == "queued"
-    item(alice).get_by_role("link", name="Choose another file").click()
+    item(alice).get_by_role("link", name="Change source").click()
     sync_api.expect(alice.get_by_role("heading", name="Source of “trap”")).to_be_visible()
     alice.set_input_files("[data-chooser]", random_file(tmp_path / "good.raw", 1))
     sync_api.expect(alice.locator("[data-submit]")).to_be_enabled()
@@ -302,7 +301,7 @@ def test_a_deleted_image_ends_its_upload_truthfully(alice, server, tmp_path):
 
 
 def test_preflight_refuses_before_the_first_byte_with_numbers(chromium, tmp_path):
-    with prepared(tmp_path / "var", VITRINE_QUOTA_IMAGE_SIZE_TOTAL="2") as small:
+    with Server(tmp_path / "var", env={"VITRINE_QUOTA_IMAGE_SIZE_TOTAL": "2"}, pages=True) as small:
         page = chromium.new_context(base_url=small.url).new_page()
         sign_in(page, "alice")
         page.goto(f"{small.url}/images/create")
