@@ -65,7 +65,6 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "dashboard.identity.middleware.ContextMiddleware",
-    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "dashboard.urls"
 ASGI_APPLICATION = "dashboard.asgi.application"
@@ -141,9 +140,11 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "dashboard.identity.slowing.Handler"  # waits instead of locking out; see there for how long
 AXES_USERNAME_CALLABLE = "dashboard.identity.slowing.username_of"
 AXES_CLIENT_IP_CALLABLE = "dashboard.identity.slowing.address_of"
-AXES_LOCKOUT_CALLABLE = "dashboard.identity.slowing.answer"
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # a user's name is unique within the domain, and our backend asks for both
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # a user's name is unique within the domain, and our backend asks for both
+    "axes.W002",  # its middleware answers who must wait; under ASGI it loses the answer our views have given already
+]
 
 # -- browser security -----------------------------------------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True

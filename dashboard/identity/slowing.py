@@ -16,7 +16,7 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils import timezone
 
 FIRST_WAIT = 30  # seconds; doubled by each further wrong try
@@ -58,11 +58,6 @@ def address_of(request: HttpRequest) -> str | None:
         with contextlib.suppress(ValueError):
             return str(ipaddress.ip_address(forwarded.rsplit(",", 1)[-1].strip()))
     return address
-
-
-def answer(request: HttpRequest, response: HttpResponse | None, credentials: Any) -> HttpResponse:
-    """AXES_LOCKOUT_CALLABLE: our views have already answered 429 in their own words."""
-    return response or HttpResponse(status=429)
 
 
 class Handler(AxesHandler):  # type: ignore[misc]

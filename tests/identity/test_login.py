@@ -11,7 +11,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from dashboard.identity import services, slowing
@@ -213,6 +213,21 @@ def test_changing_the_browser_name_does_not_help(client) -> None:
     for number in range(5):
         client.post("/login", {"name": "alice", "password": "wrong"}, headers={"User-Agent": f"guesser {number}"})
     assert sign_in(client).status_code == 429
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_must_wait_is_told_so_by_page_and_api_under_asgi_too() -> None:
+    client = AsyncClient()
+    for _number in range(5):
+        assert (await client.post("/login", {"name": "alice", "password": "wrong"})).status_code == 422
+    page = await client.post("/login", {"name": "alice", "password": "wrong"})
+    assert (page.status_code, page.headers["Retry-After"]) == (429, "30")
+    assert "Too many tries." in text(page) and 'name="password"' in text(page)
+    user = {"name": "alice", "domain": {"id": "default"}, "password": "wrong"}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+    answer = await client.post(TOKENS, body, content_type="application/json")
+    assert answer.status_code == 429 and int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["error"]["message"].startswith("Too many tries.")
 
 
 def test_page_and_api_count_together(client) -> None:
