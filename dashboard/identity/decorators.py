@@ -43,8 +43,7 @@ def to_login(request: HttpRequest) -> HttpResponse:
         return JsonResponse({"message": str(Unauthenticated())}, status=401)
     htmx = getattr(request, "htmx", None)
     if htmx:
-        back = urlsplit(htmx.current_url or "")
-        target = f"{back.path}?{back.query}" if back.query else back.path
+        target = _path_of(htmx.current_url or "")
     else:
         target = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
     where = resolve_url("identity:login")
@@ -53,6 +52,15 @@ def to_login(request: HttpRequest) -> HttpResponse:
     if htmx:
         return HttpResponse(status=401, headers={"HX-Redirect": where})
     return redirect(where)
+
+
+def _path_of(url: str) -> str:
+    """Path and query of a URL; nothing of what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def local_path(candidate: str | None, default: str = "/") -> str:

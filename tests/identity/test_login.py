@@ -304,6 +304,11 @@ def test_htmx_is_told_to_load_the_login_page_whole(client) -> None:
     assert response.headers["HX-Redirect"] == "/login?next=%2Fimages%2F%3Fq%3Dx"
 
 
+def test_htmx_that_names_no_url_is_sent_to_the_plain_login_page(client) -> None:
+    response = client.get("/settings", headers={"HX-Request": "true", "HX-Current-URL": "http://[::bad"})
+    assert (response.status_code, response.headers["HX-Redirect"]) == (401, "/login")
+
+
 # -- sessions --------------------------------------------------------------------------------------------------------
 def test_a_session_key_from_before_signing_in_is_worth_nothing_after(client) -> None:
     client.cookies["sessionid"] = "a" * 32
