@@ -75,7 +75,9 @@ class SourceForm(forms.Form):
         set_choices(self, "target_format", [("", _("As it is")), *targets])
         if not can_convert:
             self.fields["target_format"].disabled = True
-            self.fields["target_format"].help_text = _("Conversion is switched off: qemu-img is not installed on the server.")
+            self.fields["target_format"].help_text = _(
+                "Conversion is switched off: qemu-img (package qemu-utils) is not installed on the server."
+            )
 
     @property
     def from_url(self) -> bool:
