@@ -42,10 +42,9 @@ def to_login(request: HttpRequest) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"message": str(Unauthenticated())}, status=401)
     htmx = getattr(request, "htmx", None)
+    target = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
     if htmx:
         target = _path_of(htmx.current_url or "")
-    else:
-        target = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
     where = resolve_url("identity:login")
     if target and target != "/":
         where += "?" + urlencode({"next": target})
