@@ -68,6 +68,8 @@ def _begin(ctx: RequestContext, image: Image, name: str, arguments: dict[str, An
             quotas.require_room(image.owner, size=1, staging=1, uploading=1)
         elif Upload.objects.filter(image=image).exists():
             raise Conflict(_("Data is still being sent to this image by a resumable upload."))
+        elif Job.objects.of("image", image.pk).live().exists():
+            raise Conflict(_("Data is still being staged for this image."))
         LIFECYCLE.move(image, Status.IMPORTING, only_from=[came_from])
         if name == "glance-direct":
             glance_direct.fetch(image)

@@ -289,6 +289,21 @@ def test_a_stage_that_breaks_leaves_nothing(server: Server):
     queued_and_clean(server, image)
 
 
+def test_half_staged_bytes_cannot_be_imported(server: Server):
+    image, headers, data = new_image(server), {**OCTETS, "X-Auth-Token": server.token("alice")}, os.urandom(6 * MIB)
+    path, imported = f"/image/v2/images/{image}/stage", f"/image/v2/images/{image}/import"
+    with half_sent(server, "PUT", path, headers, len(data), data[: 4 * MIB]) as connection:
+        until(lambda: any(image in name for name in files(server)), "the first bytes")
+        answer = server.request("POST", imported, {"method": {"name": "glance-direct"}}, user="alice")
+        assert answer.status == 409
+        assert "still being staged" in answer.json["error"]["message"]
+        connection.sendall(data[4 * MIB :])
+        assert answer_of(connection) == 204
+    assert server.request("POST", imported, {"method": {"name": "glance-direct"}}, user="alice").status == 202
+    until(lambda: show(server, image)["status"] == "active", "active")
+    assert show(server, image)["os_hash_value"] == hashlib.sha512(data).hexdigest()
+
+
 # -- load -----------------------------------------------------------------------------------------------------------
 def test_a_hundred_slow_senders_hold_up_nobody(server: Server):
     with contextlib.ExitStack() as stack:
