@@ -108,9 +108,11 @@ def _run(progress: jobs.Progress) -> None:
         progress.check()
         if image is None:
             raise Gone(_("The image was deleted."))
-        if image.status == Status.ACTIVE and ImageLocation.objects.filter(image=image).exists():
+        if _is_done(image):
             _remove_files(job)  # the worker before us died after its last step
             return
+        if _is_superseded(job):
+            raise Conflict(_("The work was interrupted, and other work was begun since."))
         _journey(job, image, progress)
         _remove_files(job)
     except jobs.Taken:
@@ -120,6 +122,15 @@ def _run(progress: jobs.Progress) -> None:
             raise jobs.Taken(str(job.pk)) from error
         _undo(job)
         raise
+
+
+def _is_done(image: Image | None) -> bool:
+    return image is not None and image.status == Status.ACTIVE and ImageLocation.objects.filter(image=image).exists()
+
+
+def _is_superseded(job: Job) -> bool:
+    """A job whose worker died just after it had given the image back: others may have begun anew before it was looked at."""
+    return Job.objects.of("image", job.subject_id).live().exclude(pk=job.pk).exists()
 
 
 def _journey(job: Job, image: Image, progress: jobs.Progress) -> None:
@@ -157,18 +168,19 @@ def _remove_files(job: Job) -> None:
 
 
 def _undo(job: Job) -> None:
-    """Image back to queued, upload and files gone, whatever state they were in."""
+    """Image back to queued, upload and files gone, whatever state they were in; unless newer work has the image by now."""
+    if _is_superseded(job):
+        return
     try:
-        with transaction.atomic():
-            image = Image.objects.alive().filter(pk=job.subject_id).first()
-            Upload.objects.filter(job=job).delete()
-            if image is not None:
-                uploads.back_to_queued(image, *BUSY)
-    finally:
-        try:
-            _remove_files(job)
-        except OSError:
-            log.exception("Staging files of job %s could not be removed; the sweep tries again.", job.pk)
+        # Files first: once the image is queued, somebody may stage other bytes under the same name.
+        _remove_files(job)
+    except OSError:
+        log.exception("Staging files of job %s could not be removed; the sweep tries again.", job.pk)
+    with transaction.atomic():
+        image = Image.objects.alive().filter(pk=job.subject_id).first()
+        Upload.objects.filter(job=job).delete()
+        if image is not None:
+            uploads.back_to_queued(image, *BUSY)
 
 
 def _tell(image_id: str) -> None:
@@ -184,12 +196,18 @@ def interrupted(job_id: object) -> None:
         return
     try:
         with jobs.running(job_id) as progress:
-            _undo(progress.job)
-            progress.check()
-            raise Conflict(_("The server stopped while the data was arriving. Send it again."))
+            _clean_up(progress)
     except jobs.Taken:
         return
     _tell(job.subject_id)
+
+
+def _clean_up(progress: jobs.Progress) -> None:
+    if _is_done(Image.objects.alive().filter(pk=progress.job.subject_id).first()):
+        return  # the server died after its last step
+    _undo(progress.job)
+    progress.check()
+    raise Conflict(_("The server stopped while the data was arriving. Send it again."))
 
 
 # -- what people do with it ------------------------------------------------------------------------------------------

@@ -170,9 +170,10 @@ def fail(arrival: Arrival, error: BaseException, *, cancelled: bool = False) -> 
 def _undo(image: Image, blob: Blob | None, progress: jobs.Progress, status: str, message: str) -> None:
     if blob:
         blobs.drop(blob)
-    uploads.back_to_queued(image, Status.SAVING, Status.UPLOADING)
     progress.end()
-    jobs.finish(progress.job, status, message)
+    with transaction.atomic():  # together: a job that outlived its image's wait would undo what comes next
+        uploads.back_to_queued(image, Status.SAVING, Status.UPLOADING)
+        jobs.finish(progress.job, status, message)
     live.changed(image)
 
 

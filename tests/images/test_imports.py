@@ -600,6 +600,48 @@ def test_a_direct_upload_whose_server_was_killed_is_told_and_undone(alice):
     assert_back_to_queued(image, job, "Send it again")
 
 
+def test_a_direct_upload_whose_server_was_killed_after_its_last_step_is_told_to_be_done(alice, disk):
+    image = queued()
+    _upload, done = send(alice, image, disk["qcow2"].read_bytes())
+    imports.run(done.id)
+    job = jobs.open_job(alice.ctx, "images.upload", title="x", subject_type="image", subject_id=image.id, plan=["send"], waiting=True)
+    Job.objects.filter(pk=job.pk).update(status=JobStatus.RUNNING, lease=DEAD, attempts=1)
+    jobs.reap()
+    imports.interrupted(job.id)
+    assert refreshed(job, image).status == JobStatus.SUCCEEDED
+    assert image.status == "active"
+
+
+@pytest.mark.parametrize("kind", ["images.import", "images.upload"])
+def test_work_that_died_after_it_gave_the_image_back_leaves_the_next_alone(alice, kind: str):
+    image = queued("raw")
+    died = jobs.open_job(
+        alice.ctx, kind, title="x", subject_type="image", subject_id=image.id, plan=["send"], arguments={"method": "glance-direct"}
+    )
+    upload, _grant = uploads.create(alice.ctx, image, length=10, filename="x")
+    for path in (staging.path(upload.id), staging.path(image.id)):
+        path.write_bytes(b"x")
+    (imports.run if kind == "images.import" else imports.interrupted)(died.id)
+    assert refreshed(died, image).status == JobStatus.FAILED
+    assert image.status == "uploading"
+    assert Upload.objects.filter(pk=upload.pk).exists()
+    assert staging.path(image.id).exists()
+    assert staging.path(upload.id).exists()
+
+
+def test_an_image_is_not_given_back_before_its_staged_bytes_are_gone(alice, monkeypatch):
+    """Somebody who stages anew at once would lose the new bytes, which have the same name."""
+    image = make_image(status="uploading", disk_format="qcow2")
+    staging.path(image.id).write_bytes(b"no qcow2")
+    job = imports.start(alice.ctx, image, {"name": "glance-direct"})
+    there: list[bool] = []
+    give_back = uploads.back_to_queued
+    monkeypatch.setattr(uploads, "back_to_queued", lambda *given: there.append(staging.path(image.id).exists()) or give_back(*given))
+    imports.run(job.id)
+    assert refreshed(job, image).status == JobStatus.FAILED
+    assert there == [False]
+
+
 # -- tidying ---------------------------------------------------------------------------------------------------------
 def test_the_sweep_removes_what_nobody_refers_to_and_nothing_else(alice):
     image = queued("raw")
