@@ -44,6 +44,14 @@ def prepared() -> Path:
     return folder
 
 
+@functools.cache
+def collected() -> Path:
+    """The static files as `up` collects them, made once in this process."""
+    command = [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"]
+    subprocess.run(command, cwd=ROOT, env=environment(prepared()), check=True)
+    return prepared() / "static"
+
+
 def environment(data: Path) -> dict[str, str]:
     """What a server's process is told: its data folder and everybody's password, and nothing of ours."""
     return {
@@ -66,9 +74,16 @@ class Server:
     """Vitrine as `up` serves it: granian, one worker, jobs in the same process."""
 
     def __init__(
-        self, data: Path, *, port: int | None = None, env: dict[str, str] | None = None, app: str = "dashboard.asgi:application"
+        self,
+        data: Path,
+        *,
+        port: int | None = None,
+        env: dict[str, str] | None = None,
+        app: str = "dashboard.asgi:application",
+        pages: bool = False,
     ) -> None:
         self.data, self.port, self.app = Path(data), port or free_port(), app
+        self.pages = pages  # with static files, for a browser
         self.env = {**environment(self.data), **(env or {})}
         self.log = self.data / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,7 +117,9 @@ class Server:
         """Give it a database the first time, serve, and return once /healthz answers."""
         self.data.mkdir(parents=True, exist_ok=True)
         if not (self.data / "vitrine.sqlite3").exists():
-            shutil.copytree(prepared(), self.data, dirs_exist_ok=True)
+            shutil.copytree(prepared(), self.data, dirs_exist_ok=True, ignore=shutil.ignore_patterns("static"))
+        if self.pages and not (self.data / "static").exists():
+            shutil.copytree(collected(), self.data / "static")
         command = ["granian", "--interface", "asgi", "--loop", "uvloop", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--no-reload", "--http1-buffer-size", str(2 * 2**20)]
         with self.log.open("ab") as log:

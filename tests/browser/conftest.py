@@ -4,8 +4,6 @@
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +27,7 @@ AXE = ROOT / "tests" / "vendor" / "axe.min.js"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server with the demo people, static files collected; the modules of this folder share it."""
-    server = Server(tmp_path_factory.mktemp("browser") / "var")
-    server.data.mkdir(parents=True)
-    subprocess.run([sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"], cwd=ROOT, env=server.env, check=True)
-    with server as running:
+    with Server(tmp_path_factory.mktemp("browser") / "var", pages=True) as running:
         yield running
 
 

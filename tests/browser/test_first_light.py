@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.uploading import begin, prepared, slow
+from tests.browser.uploading import begin, slow
 from tests.server import DEMO_PASSWORD, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -36,7 +36,7 @@ SEEN = "() => Object.fromEntries(Object.entries(window.seen).map(([label, values
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
     """Conversion is held to 6 MiB a second, so that there is something to watch."""
-    with prepared(tmp_path_factory.mktemp("light") / "var", VITRINE_CONVERSION_RATE="6") as running:
+    with Server(tmp_path_factory.mktemp("light") / "var", env={"VITRINE_CONVERSION_RATE": "6"}, pages=True) as running:
         yield running
 
 

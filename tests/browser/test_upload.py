@@ -1,5 +1,6 @@
 """Uploads as a person in a browser sees them: real Chromium, a real server, real files."""
 
+import functools
 import hashlib
 import re
 import shutil
@@ -150,6 +151,10 @@ def test_pause_stops_the_bytes_and_going_on_finishes_them(alice, server, big):
     assert the_image(server, "big")["checksum"] == md5(big)
 
 
+def has_sent_more(page, before: int) -> bool:
+    return sent(page) > before
+
+
 def test_the_tray_goes_on_while_the_person_moves_between_pages(alice, server, tmp_path):
     file = random_file(tmp_path / "wander.raw", 24)
     slow(alice, 6)
@@ -160,7 +165,7 @@ def test_the_tray_goes_on_while_the_person_moves_between_pages(alice, server, tm
         alice.locator("#nav").get_by_role("link", name=target, exact=True).click()
         alice.wait_for_url("**/work/" if target == "Work" else "**/images/")
         expect_state(alice, "sending")
-        until(lambda earlier=before: sent(alice) > earlier)
+        until(functools.partial(has_sent_more, alice, before))
         before = sent(alice)
     assert alice.evaluate("window.stays") is True
     expect_state(alice, "active")
@@ -187,8 +192,7 @@ def test_after_a_reload_the_same_file_goes_on_from_where_it_was_and_no_other(ali
     alice.on("dialog", lambda dialog: dialog.accept())
     alice.reload()
     expect_state(alice, "choose")
-    offset = sent(alice)
-    assert offset > 0
+    offset = until(lambda: sent(alice), "how far the server has it")
     sync_api.expect(item(alice)).to_contain_text("Choose again.raw again to go on from")
     item(alice).locator("input[type=file]").set_input_files(other)
     sync_api.expect(item(alice)).to_contain_text("it is not the same file")

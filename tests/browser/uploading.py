@@ -5,23 +5,13 @@ import hashlib
 import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from tests.server import ROOT, Server, free_port
+from tests.server import Server, free_port
 
 MIB = 2**20
-
-
-def prepared(data: Path, **env: str) -> Server:
-    """A server not yet started, with its static files collected."""
-    server = Server(data, env=env)
-    data.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"], cwd=ROOT, env=server.env, check=True)
-    return server
 
 
 class Wire:
