@@ -24,7 +24,7 @@ class EditForm(RecordForm):
     what others changed meanwhile survives, and a clash on one field is pointed out once before it is overwritten.
     """
 
-    disk_format = forms.ChoiceField(label=gettext_lazy("Disk format"), required=False)
+    disk_format = forms.ChoiceField(label=gettext_lazy("Format"), required=False)
     before = forms.CharField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, data: QueryDict | None = None, *, ctx: RequestContext, view: ImageView) -> None:
