@@ -143,7 +143,8 @@ async def authenticate_scope(scope: Scope) -> RequestContext:
         raise Unauthenticated
     if (scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS) and not origin_allowed(scope):
         raise Forbidden
-    ctx = await database_sync_to_async(_by_session, thread_sensitive=False)(session_key)
+    safe = scope["type"] == "websocket" or scope["method"] in SAFE_METHODS
+    ctx = await database_sync_to_async(_by_session, thread_sensitive=False)(session_key, safe)
     return ctx
 
 
@@ -151,13 +152,16 @@ def _by_token(secret: str) -> RequestContext:
     return tokens.validate(secret)[1]
 
 
-def _by_session(session_key: str) -> RequestContext:
+def _by_session(session_key: str, safe: bool) -> RequestContext:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
     if not isinstance(user, User):
         raise Unauthenticated
-    ctx = services.context_in(user, request.session.get(PROJECT_KEY))
+    wanted = request.session.get(PROJECT_KEY)
+    ctx = services.context_in(user, wanted)
     if ctx is None:
         raise Unauthenticated
+    if wanted and ctx.project_id != wanted and not safe:
+        raise Forbidden  # the person has just lost that project; doing it in another one would surprise
     return ctx

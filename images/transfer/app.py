@@ -3,8 +3,10 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlencode
 
 from django.db import DatabaseError
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.core import errors
@@ -22,6 +24,7 @@ _ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = [
     (re.compile(r"/uploads/?(?P<id>)"), tus.COLLECTION),
     (re.compile(rf"/uploads/{_ID}"), tus.UPLOAD),
 ]
+_PAGE_OF_DOWNLOAD = re.compile(rf"(?P<image>/images/{_ID}/)download")
 
 
 def handles(scope: Scope) -> bool:
@@ -52,6 +55,11 @@ async def _refuse(exchange: Exchange, error: errors.Error) -> None:
     if exchange.answered:
         # Half an answer is out: only a broken connection tells the client that the rest is missing.
         raise error
+    if isinstance(error, errors.Unauthenticated) and (page := _PAGE_OF_DOWNLOAD.fullmatch(exchange.path)):
+        # A link followed in a browser, not a client's call: sign in first, then see the image.
+        login = f"{reverse('identity:login')}?{urlencode({'next': page['image']})}"
+        await exchange.reply(303, {"location": login, "cache-control": "no-store"})
+        return
     headers = tus.headers_of(error) if exchange.path.startswith("/uploads") else download.headers_of(error)
     try:
         await exchange.refuse(error, headers)

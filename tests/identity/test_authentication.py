@@ -115,6 +115,25 @@ async def test_with_a_cookie_a_change_must_come_from_our_pages(alice_page: PageC
         await authenticate_scope(scope(method=method, cookie=cookies))
 
 
+async def test_a_change_meant_for_a_project_just_lost_is_not_made_in_another_one(alice_page: PageClient) -> None:
+    other = await sync_to_async(make_project)("other")
+    await sync_to_async(services.grant)(alice_page.user, other, "member")
+    await sync_to_async(services.revoke)(alice_page.user, alice_page.project, "member")
+    # Taking a role away ends the sessions in which it was used; this one was not told.
+    await sync_to_async(alice_page.force_login)(await sync_to_async(type(alice_page.user).objects.get)(pk=alice_page.user.pk))
+
+    def remember() -> None:
+        session = alice_page.session
+        session["project_id"] = alice_page.project.id
+        session.save()
+
+    await sync_to_async(remember)()
+    asked = {"cookie": cookie(alice_page), "origin": "http://localhost:8000"}
+    assert (await authenticate_scope(scope(**asked))).project_id == other.id
+    with pytest.raises(Forbidden):
+        await authenticate_scope(scope(method="PUT", **asked))
+
+
 async def test_a_websocket_must_come_from_our_pages(alice_page: PageClient) -> None:
     handshake = scope("websocket", scheme="ws", cookie=cookie(alice_page))
     del handshake["method"]

@@ -170,6 +170,12 @@ def test_a_browser_downloads_with_its_session(server: Server, cookie: dict[str, 
     assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
+def test_a_link_followed_without_a_login_leads_there_and_then_to_the_image(server: Server):
+    image = new_image(server)
+    answer = server.request("GET", f"/images/{image}/download")
+    assert (answer.status, answer.headers["Location"]) == (303, f"/login?next=%2Fimages%2F{image}%2F")
+
+
 @pytest.mark.parametrize(
     ("origin", "status"), [(None, 403), ("null", 403), ("http://evil.example", 403), ("https://127.0.0.1", 403), ("own", 204)]
 )
