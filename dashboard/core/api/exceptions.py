@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -59,4 +60,7 @@ def _translated(exc: Exception) -> Exception:
         return errors.Unauthenticated()
     if isinstance(exc, RequestDataTooBig):
         return errors.LimitExceeded(_("The body is too large."))
+    if isinstance(exc, OperationalError):  # full, locked, or gone: worth another try, unlike a crash
+        log.error("The database failed.", exc_info=exc)
+        return errors.Unavailable()
     return exc
