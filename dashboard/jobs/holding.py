@@ -35,7 +35,7 @@ def running(job_id: object) -> Iterator[Progress]:
     except Taken:
         _leave(progress)
     except JobCancelled:
-        _end(progress, Status.CANCELLED, job.message or _("Cancelled."))
+        _end(progress, Status.CANCELLED, "")
     except Error as error:
         _end(progress, Status.FAILED, str(error))
     except Exception:
@@ -59,8 +59,13 @@ def _end(progress: Progress, status: Status, message: str) -> None:
     if progress.lost:
         return
     if status == Status.CANCELLED:
-        message = Job.objects.filter(pk=progress.job.pk).values_list("message", flat=True).first() or message
+        message = who_cancelled(progress.job)
     finish(progress.job, status, message)
+
+
+def who_cancelled(job: Job) -> str:
+    """The sentence that was kept with the wish to stop."""
+    return Job.objects.filter(pk=job.pk).values_list("message", flat=True).first() or _("Cancelled.")
 
 
 def _leave(progress: Progress) -> None:

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import Conflict
 from dashboard.jobs import policy
-from dashboard.jobs.holding import finish, is_stopping, lease, running, stop
+from dashboard.jobs.holding import finish, is_stopping, lease, running, stop, who_cancelled
 from dashboard.jobs.marks import mark
 from dashboard.jobs.models import LIVE, Job, Status
 from dashboard.jobs.progress import JobCancelled, Progress, Taken, announce_list
@@ -34,6 +34,7 @@ __all__ = [
     "running",
     "start",
     "stop",
+    "who_cancelled",
 ]
 
 PRUNE = 500  # rows removed in one statement, so that no writer waits long

@@ -163,7 +163,7 @@ def fail(arrival: Arrival, error: BaseException, *, cancelled: bool = False) -> 
             staging.remove(arrival.image.pk)
         else:
             arrival.target.abort()
-    outcome = (JobStatus.CANCELLED, _("Cancelled.")) if cancelled else _outcome(error)
+    outcome = (JobStatus.CANCELLED, jobs.who_cancelled(arrival.progress.job)) if cancelled else _outcome(error)
     _undo(arrival.image, arrival.blob, arrival.progress, *outcome)
 
 

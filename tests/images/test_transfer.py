@@ -205,7 +205,8 @@ def test_an_image_deleted_while_it_is_sent_is_gone_and_nothing_is_left(server: S
 
 def test_work_that_is_cancelled_stops_the_sender(server: Server):
     image, headers = new_image(server), {**OCTETS, "X-Auth-Token": server.token("alice")}
-    cancel = f"from dashboard.jobs.models import Job; Job.objects.filter(subject_id='{image}').update(cancel_requested=True)"
+    wish = "cancel_requested=True, message='Cancelled by carol.'"
+    cancel = f"from dashboard.jobs.models import Job; Job.objects.filter(subject_id='{image}').update({wish})"
     with half_sent(server, "PUT", f"/image/v2/images/{image}/file", headers, 2**29, b"") as connection:
         until(lambda: show(server, image)["status"] == "saving", "saving")
         cancelling = threading.Thread(target=server.python, args=[cancel])
@@ -218,7 +219,7 @@ def test_work_that_is_cancelled_stops_the_sender(server: Server):
                 answer = connection.recv(100)
         cancelling.join()
         assert answer.startswith(b"HTTP/1.1 410")
-    assert job_of(server, image)["status"] == "cancelled"
+    assert (job_of(server, image)["status"], job_of(server, image)["message"]) == ("cancelled", "Cancelled by carol.")
     queued_and_clean(server, image)
 
 
