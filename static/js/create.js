@@ -214,7 +214,9 @@ export class SourceForm {
     }
     this.#sending = false;
     if (!failed) {
-      document.addEventListener("vitrine:page", () => setTimeout(reveal, 0, this.made), { once: true }); // after the page has scrolled to its top
+      // Once the page has scrolled to its top. On another page of the list, or filtered away: then the newest come first.
+      const show = () => reveal(this.made) || this.follow(`${document.querySelector(".topbar").dataset.images}?sort=-updated`);
+      document.addEventListener("vitrine:page", () => setTimeout(show), { once: true });
       return this.follow(this.next);
     }
     this.#mark(failed.errors ?? {});
@@ -296,9 +298,10 @@ function unusable(seen, format) {
   return "";
 }
 
-/** Bring the row of a new image into sight, wherever the list's order puts it. */
+/** Bring the row of a new image into sight, wherever the list's order puts it; false when the page has none. */
 function reveal(image) {
   const row = document.getElementById(`image-${image}`);
   row?.scrollIntoView({ block: "center" });
   row?.classList.add("flash");
+  return row !== null;
 }

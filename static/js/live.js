@@ -94,15 +94,6 @@ function figures(message) {
   return parts.join(" · ");
 }
 
-// On a journey there is room for the bytes themselves.
-function amount(message) {
-  const parts = [];
-  if (message.total) parts.push(vitrine.text("of", { done: vitrine.size(message.done), total: vitrine.size(message.total) }));
-  else if (message.done) parts.push(vitrine.size(message.done));
-  if (message.seconds_left > 0) parts.push(vitrine.text("left", { time: vitrine.duration(message.seconds_left) }));
-  return parts.join(" · ");
-}
-
 const END = ["succeeded", "failed", "errored", "cancelled"];
 function progress(message) {
   document.dispatchEvent(new CustomEvent("vitrine:progress", { detail: message }));
@@ -165,10 +156,7 @@ function walk(journey, message) {
     step.classList.toggle("done", index < now);
     step.classList.toggle("now", index === now);
     step.classList.toggle("todo", index > now);
-    if (index === now) {
-      draw(step, message);
-      step.querySelector(".journey-figure").textContent = amount(message);
-    }
+    if (index === now) draw(step, message);
   });
 }
 

@@ -141,4 +141,25 @@ def test_without_a_script_everything_still_works(chromium, server, make):
     page.click(".btn-danger")
     assert names(page) == []
     expect(page.locator("#page")).to_contain_text("1 image deleted.")
+    page.click(".avatar")
+    page.click("[data-logout] button")
+    page.wait_for_url("**/login")
     context.close()
+
+
+def test_a_question_gives_the_focus_back_to_the_menu_it_came_from(page_as, make):
+    image = make("kept")
+    page = page_as("alice")
+    page.goto("/images/")
+    menu = page.locator(f"#image-{image} .row-menu button").first
+    menu.press("Enter")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f"#menu-{image} a").first).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator("#modal")).to_contain_text("Delete “kept”?")
+    page.keyboard.press("Escape")
+    expect(menu).to_be_focused()
+    page.evaluate("vitrine.live.refreshAll()")
+    page.evaluate("new Promise((done) => document.addEventListener('htmx:afterSettle', done, { once: true }))")
+    expect(menu).to_be_focused()

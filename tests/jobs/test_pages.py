@@ -1,9 +1,11 @@
 """The Work page and the bell, as alice, bob, carol and the administrator see them."""
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from dashboard.core.errors import NotFound
 from dashboard.jobs import services
@@ -162,3 +164,13 @@ def test_strangers_are_sent_to_the_login_page(client, db, path):
     answer = client.get(path)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/login") or "next=" in answer["Location"]
+
+
+@pytest.mark.parametrize(("silent", "seen"), [(1, "Sending"), (20, "Waiting for data")])
+def test_a_sender_that_fell_silent_is_said_to_wait(alice_page, job, silent, seen):
+    heard = timezone.now() - timedelta(seconds=silent)
+    Job.objects.filter(pk=job.pk).update(status=Status.WAITING, stage="send", done=30, total=100, rate=7 * 2**20, heartbeat_at=heard)
+    page = alice_page.get(WORK).content.decode()
+    assert f'<span class="job-label">{seen}</span>' in page
+    assert ("7 MiB/s" in page) == (seen == "Sending")
+    assert "30 %" in page
