@@ -84,7 +84,7 @@ def store_file(
     on_hash: Callable[[int], object] = _ignore,
     on_store: Callable[[], object] = _ignore,
 ) -> Stored:
-    """Hash the file and move it into the store; afterwards it is no longer at `source`.
+    """Hash the file and give it to the store. Remove it from `source` when the image is active, so that a crash costs nothing.
 
     `on_hash(bytes done)` while hashing, `on_store()` before the store takes over; what they raise ends it with nothing left
     behind. The blob is `writing` until `activate` commits it: give it to `blobs.drop` when that will not happen.

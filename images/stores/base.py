@@ -56,7 +56,7 @@ class Store(Protocol):
         """Begin a new blob; FileExistsError when the key is taken."""
 
     def adopt(self, path: Path, key: str) -> None:
-        """Take over the file at `path`: afterwards it is the blob, durable, and no longer at `path`."""
+        """Make the file at `path` the blob, durable. From here on nobody writes to the file; its old name is the caller's to remove."""
 
     def read(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes from `offset`, in pieces of at most 1 MiB; to the end when `length` is None."""

@@ -11,6 +11,7 @@ from images.stores import sparse
 from images.stores.base import CHUNK, check_key, missing
 
 _FLUSH = 64 * 2**20
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}  # another disk, or a file system without hard links
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC
 
 
@@ -141,12 +142,12 @@ class FileSystemStore:
         try:
             os.fsync(fd)
             try:
-                path.rename(directory / "data")
+                # A second name, not a new one: until the image is active, a crash must not cost the bytes that were sent.
+                os.link(path, directory / "data")
             except OSError as error:
-                if error.errno != errno.EXDEV:
+                if error.errno not in _NO_LINK:
                     raise
                 _copy_across(fd, directory)
-                path.unlink()
         finally:
             os.close(fd)
 

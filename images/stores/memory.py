@@ -71,7 +71,6 @@ class MemoryStore:
             writer.abort()
             raise
         writer.commit()
-        path.unlink()
 
     def read(self, key: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         data = self._get(key)

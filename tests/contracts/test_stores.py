@@ -147,13 +147,15 @@ def test_delete_removes_what_a_crashed_writer_left(store: Store):
     assert list(store.inventory()) == []
 
 
-def test_an_adopted_file_is_the_blob_and_no_longer_where_it_was(store: Store, tmp_path: Path):
+def test_an_adopted_file_is_the_blob_and_is_still_there_should_a_crash_follow(store: Store, tmp_path: Path):
     file, data = tmp_path / "staged", os.urandom(MIB + 3)
     file.write_bytes(data)
     key = new_key()
     store.adopt(file, key)
     assert content(store, key) == data
-    assert not file.exists()
+    assert file.read_bytes() == data
+    file.unlink()
+    assert content(store, key) == data
 
 
 @pytest.mark.parametrize("key", ["", "..", "../../etc/passwd", "a/b", "/abs", "ab\0cd", "x" * 65, "ABCDEF"])
@@ -225,8 +227,8 @@ def test_adoption_across_disks_copies(tmp_path: Path):
     file.write_bytes(b"from another disk")
     store, key = FileSystemStore(str(tmp_path)), new_key()
     store.adopt(file, key)
+    file.unlink()
     assert content(store, key) == b"from another disk"
-    assert not file.exists()
 
 
 def test_every_blob_has_a_directory_of_its_own(tmp_path: Path):

@@ -22,7 +22,7 @@ from dashboard.jobs.models import Job
 from dashboard.jobs.models import Status as JobStatus
 from images import stores
 from images.models import Blob, Image, Upload
-from images.services import imports, sweeping, uploads
+from images.services import data, imports, sweeping, uploads
 from images.services.actions import actions
 from images.states import Status
 from images.uploads import staging
@@ -557,6 +557,28 @@ def test_a_sent_file_that_is_gone_fails_with_that_reason(alice, disk):
     jobs.reap()
     imports.run(job.id)
     assert_back_to_queued(image, job, "no longer there")
+
+
+@pytest.mark.parametrize("staged", [False, True])
+def test_a_file_that_the_store_had_when_the_worker_was_killed_need_not_be_sent_again(alice, disk, staged: bool):
+    image, sent = queued(), disk["qcow2"].read_bytes()
+    if staged:
+        Image.objects.filter(pk=image.pk).update(status="uploading")
+        staging.path(image.id).write_bytes(sent)
+        job = imports.start(alice.ctx, image, {"name": "glance-direct"})
+    else:
+        _upload, job = send(alice, image, sent)
+    lost = data.store_file(staging.path(job.arguments.get("upload") or image.id)).blob
+    Blob.objects.filter(pk=lost.pk).update(lease=DEAD)
+    die(job, image, stage="activate")
+    jobs.reap()
+    imports.run(job.id)
+    assert refreshed(job, image).status == JobStatus.SUCCEEDED, job.message
+    assert bytes_of(image) == sent
+    assert list(staging.directory().iterdir()) == []
+    sweeping.sweep()
+    assert bytes_of(image) == sent
+    assert Blob.objects.get().key != lost.key
 
 
 def test_a_worker_killed_after_the_last_step_had_succeeded(alice, disk):
