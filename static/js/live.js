@@ -119,6 +119,7 @@ function draw(line, message) {
   const numbers = line.querySelector(".job-figures");
   const bar = line.querySelector("progress");
   line.dataset.status = message.status;
+  delete line.dataset.tone;
   if (label && label.textContent !== message.label) label.textContent = message.label;
   if (numbers) numbers.textContent = figures(message);
   if (!bar) return;
@@ -139,6 +140,7 @@ setInterval(() => {
     if (Date.now() - heard.get(job) < SILENCE) continue;
     const [label, numbers, bar] = [".job-label", ".job-figures", "progress"].map((name) => line.querySelector(name));
     label.textContent = vitrine.text("waiting");
+    line.dataset.tone = "warn";
     numbers.textContent = bar.hasAttribute("value") ? `${bar.value} %` : "";
   }
 }, 2000);
