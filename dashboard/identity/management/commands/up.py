@@ -1,5 +1,6 @@
 """`manage.py up`: from a clone to a dashboard."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, host: str, port: int, demo: bool, **options: Any) -> None:
         self.require_free(host, port)
+        self.require_alone()
         self.echo("migrate")
         call_command("migrate", verbosity=0, interactive=False)
         self.collect_static()
@@ -39,6 +41,14 @@ class Command(BaseCommand):
                 probe.bind((host, port))
             except OSError as error:
                 raise CommandError(f"Port {port} of {host} cannot be used: {error.strerror}. Choose another with --port.") from error
+
+    def require_alone(self) -> None:
+        """One server for one data folder: jobs and live messages live in its memory, a second one would hear half of them."""
+        self.lock = (settings.DATA / "lock").open("w")  # held as long as this process or its worker lives
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CommandError(f"Another server is at work on {settings.DATA}. Stop it, or set VITRINE_DATA to another folder.") from error
 
     def echo(self, line: str) -> None:
         self.stdout.write(f"+ manage.py {line}")

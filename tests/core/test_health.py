@@ -1,0 +1,64 @@
+"""/healthz and /readyz, as a load balancer reads them."""
+
+import time
+
+import pytest
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+
+from dashboard.jobs import health
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def worker():
+    health.report()
+    yield
+    cache.delete(health.KEY)
+
+
+def test_alive_needs_nothing_but_the_process(client, django_db_blocker):
+    with django_db_blocker.block():
+        answer = client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_ready_when_database_store_and_worker_are(client, worker):
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "workers": "ok", "store local": "ok"}}
+
+
+def test_a_silent_worker_is_named_with_its_silence(client):
+    assert client.get("/readyz").json()["checks"]["workers"] == "No worker has reported since the start."
+    cache.set(health.KEY, time.time() - 90, timeout=None)
+    answer = client.get("/readyz")
+    cache.delete(health.KEY)
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["workers"] == "No worker has reported for 90 seconds."
+
+
+def test_a_store_that_is_gone_is_named(client, worker, settings, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    driver = "images.stores.filesystem.FileSystemStore"
+    settings.STORES = {**settings.STORES, "archive": {"driver": driver, "root": str(tmp_path / "file" / "blobs")}}
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {
+        "database": "ok",
+        "workers": "ok",
+        "store local": "ok",
+        "store archive": "The store does not answer.",
+    }
+
+
+def test_a_database_that_does_not_answer_is_named(client, worker, monkeypatch):
+    def cursor(*args, **kwargs):
+        raise DatabaseError("the inside")
+
+    monkeypatch.setattr(connection, "cursor", cursor)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["database"] == "The database does not answer."
+    assert "inside" not in answer.content.decode()
