@@ -26,12 +26,16 @@ class Heart:
         self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
-    def hold(self, job_id: uuid.UUID) -> None:
+    def hold(self, job_id: uuid.UUID) -> bool:
+        """Beat for the job from now on; False when this process held it already."""
         with self._lock:
+            if job_id in self._held:
+                return False
             self._held[job_id] = 0
             if self._thread is None:
                 self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
                 self._thread.start()
+            return True
 
     def release(self, job_id: uuid.UUID) -> None:
         with self._lock:

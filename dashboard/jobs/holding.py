@@ -24,10 +24,9 @@ def running(job_id: object) -> Iterator[Progress]:
     anything else is logged and recorded as a crash. None of them is raised further.
     """
     job = Job.objects.filter(pk=str(job_id)).first()
-    if job is None or is_stopping():
+    if job is None:
         raise Taken(str(job_id))
-    progress = claim(job)
-    heart.hold(job.pk)
+    progress = _claimed(job)
     announce(job)
     announce_list(job)
     try:
@@ -52,6 +51,19 @@ def running(job_id: object) -> Iterator[Progress]:
         _end(progress, Status.SUCCEEDED, "")
     finally:
         heart.release(job.pk)
+
+
+def _claimed(job: Job, *, only_from: str = Status.QUEUED) -> Progress:
+    """Hold the job, then claim it: who waits for this process to be idle never overlooks one that was just claimed."""
+    mine = heart.hold(job.pk)
+    try:
+        if only_from == Status.QUEUED and is_stopping():
+            raise Taken(str(job.pk))
+        return claim(job, only_from=only_from)
+    except BaseException:
+        if mine:
+            heart.release(job.pk)
+        raise
 
 
 def _end(progress: Progress, status: Status, message: str) -> None:
@@ -80,8 +92,7 @@ def _leave(progress: Progress) -> None:
 def lease(job: Job, name: str = "send") -> Progress:
     """Take a `waiting` job for this process, without a context manager: `mark` it, and `finish` it in the end."""
     total = job.total
-    progress = claim(job, only_from=Status.WAITING)
-    heart.hold(job.pk)
+    progress = _claimed(job, only_from=Status.WAITING)
     progress.step(name, total)
     announce_list(job)
     return progress

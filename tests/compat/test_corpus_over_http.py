@@ -101,7 +101,11 @@ WHOLE = ALL if FOLDER else _some(2)
 SAMPLE = _some(2 if FOLDER else 1)
 PIECES = [(sent, piece) for sent in SAMPLE for piece in (1, 511, 4096) if sent.size // piece <= (300_000 if FOLDER else 3000)]
 REQUESTS = [(sent, piece) for sent in SAMPLE for piece in (1, 511, 4096) if sent.size // piece <= (1100 if FOLDER else 20)]
-by_name = {"ids": lambda value: str(getattr(value, "name", value))}
+
+
+def by_name(value: object) -> str:
+    """How a case is called in a test's id."""
+    return str(getattr(value, "name", value))
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +141,13 @@ def message(body: bytes) -> str:
 
 
 # -- PUT …/file -----------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("sent", WHOLE, **by_name)
+@pytest.mark.parametrize("sent", WHOLE, ids=by_name)
 def test_put_in_one_piece(server: Server, sent: Sent):
     answer = put_whole(server, image := image_for(server, sent), sent.read())
     judged(server, sent, image, answer.status, message(answer.body))
 
 
-@pytest.mark.parametrize(("sent", "piece"), PIECES, **by_name)
+@pytest.mark.parametrize(("sent", "piece"), PIECES, ids=by_name)
 def test_put_cut_into_pieces(server: Server, sent: Sent, piece: int):
     image, data = image_for(server, sent), sent.read()
     status, body = put_chunked(server, image, (data[at : at + piece] for at in range(0, len(data), piece)))
@@ -173,12 +177,12 @@ def _groups(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
 
 
 # -- tus ------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("sent", WHOLE[:: 1 if FOLDER else 2], **by_name)
+@pytest.mark.parametrize("sent", WHOLE[:: 1 if FOLDER else 2], ids=by_name)
 def test_resumable_upload_in_one_piece(server: Server, sent: Sent):
     by_tus(server, sent, max(1, sent.size))
 
 
-@pytest.mark.parametrize(("sent", "piece"), REQUESTS, **by_name)
+@pytest.mark.parametrize(("sent", "piece"), REQUESTS, ids=by_name)
 def test_resumable_upload_in_pieces(server: Server, sent: Sent, piece: int):
     by_tus(server, sent, piece)
 

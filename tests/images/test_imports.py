@@ -658,7 +658,12 @@ def test_an_image_is_not_given_back_before_its_staged_bytes_are_gone(alice, monk
     job = imports.start(alice.ctx, image, {"name": "glance-direct"})
     there: list[bool] = []
     give_back = uploads.back_to_queued
-    monkeypatch.setattr(uploads, "back_to_queued", lambda *given: there.append(staging.path(image.id).exists()) or give_back(*given))
+
+    def looked_at(*given: object) -> object:
+        there.append(staging.path(image.id).exists())
+        return give_back(*given)
+
+    monkeypatch.setattr(uploads, "back_to_queued", looked_at)
     imports.run(job.id)
     assert refreshed(job, image).status == JobStatus.FAILED
     assert there == [False]

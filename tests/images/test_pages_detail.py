@@ -202,7 +202,7 @@ def test_two_changes_of_one_field_are_pointed_out_once(alice_page, demo):
     "before",
     [
         *("null", "[", "[" * 50000, '{"a": 1}'),
-        *({"tags": tags} for tags in (5, None, [{}], [["a"]])),
+        *({"tags": 5}, {"tags": None}, {"tags": [{}]}, {"tags": [["a"]]}),
         *({"name": ["x"]}, {"min_disk": {}}),
     ],
 )
