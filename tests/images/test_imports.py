@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -659,7 +660,7 @@ def test_an_image_is_not_given_back_before_its_staged_bytes_are_gone(alice, monk
     there: list[bool] = []
     give_back = uploads.back_to_queued
 
-    def looked_at(*given: object) -> object:
+    def looked_at(*given: Any) -> Any:
         there.append(staging.path(image.id).exists())
         return give_back(*given)
 
