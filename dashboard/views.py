@@ -20,12 +20,6 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-def healthz(request: HttpRequest) -> JsonResponse:
-    """Alive: the process answers. Looks at nothing else, so that a slow disk never gets it restarted."""
-    return JsonResponse({"status": "ok"})
-
-
-@require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """Ready: 200 when the database, every store and the workers do their part, else 503; each with "ok" or the reason."""
     checks = {"database": _database, "workers": _workers, **{f"store {name}": _store(name) for name in settings.STORES}}

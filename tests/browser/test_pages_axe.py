@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 # Named paths that show no page of their own: where a form is sent to, parts of a page, and what machines read.
 NO_PAGES = {
-    "home", "healthz", "readyz", "identity:logout", "identity:switch", "images:delete-many", "images:preflight",
+    "home", "readyz", "identity:logout", "identity:switch", "images:delete-many", "images:preflight",
     "images:retry", "images:cancel", "images:row", "jobs:cancel",
 }  # fmt: skip
 FRAME = {"identity:settings", "identity:password", "identity:projects", "identity:users", "images:list", "images:all", "images:create"}
