@@ -6,6 +6,7 @@ Standard library only, and parses on old Pythons, since it runs before anything 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import shutil
@@ -19,9 +20,13 @@ VENV = ROOT / ".venv"
 REQUIREMENTS = ROOT / "dashboard" / "requirements"
 OLDEST = (3, 11)
 
-# program → (Debian package, what is switched off without it)
+# program or library → (Debian package, what is switched off without it)
 TOOLS = {"qemu-img": ("qemu-utils", "conversion of images, and the second look at their format")}
-TEST_TOOLS = {"chromium": ("chromium", "the browser tests"), "node": ("nodejs", "the test of the tus client outside a browser")}
+TEST_TOOLS = {
+    "chromium": ("chromium", "the browser tests"),
+    "libatomic.so.1": ("libatomic1", "the browser tests, whose driver needs it"),
+    "node": ("nodejs", "the test of the tus client outside a browser"),
+}
 
 
 def prepare(argv: list[str]) -> None:
@@ -106,12 +111,22 @@ def _make_environment(python: Path) -> None:
 
 def _system_tools(tools: dict[str, tuple[str, str]]) -> None:
     """Install the programs that are missing, or name the line that would and what stays switched off."""
-    missing = {program: why for program, why in tools.items() if shutil.which(program) is None}
+    missing = {tool: why for tool, why in tools.items() if not _present(tool)}
     if not missing or _apt_install(sorted({package for package, _ in missing.values()})):
         return
-    for program, (package, feature) in missing.items():
-        if shutil.which(program) is None:
-            print(f"{program} is missing: {feature} is switched off. To have it: sudo apt-get install {package}", flush=True)
+    for tool, (package, feature) in missing.items():
+        if not _present(tool):
+            print(f"{tool} is missing: {feature} is switched off. To have it: sudo apt-get install {package}", flush=True)
+
+
+def _present(tool: str) -> bool:
+    if ".so" not in tool:
+        return shutil.which(tool) is not None
+    try:
+        ctypes.CDLL(tool)
+    except OSError:
+        return False
+    return True
 
 
 def _apt_install(packages: list[str]) -> bool:

@@ -3,6 +3,7 @@
 `page_as("alice", theme="dark", width=375)` is her browser, signed in; `axe(page)` judges what it shows.
 """
 
+import ctypes
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,10 @@ def chromium() -> Iterator[Any]:
     playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
+    try:
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        pytest.skip("libatomic1 is not installed, which Playwright's driver needs")
     with playwright_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
