@@ -319,6 +319,7 @@ def test_preflight_refuses_before_the_first_byte_with_numbers(chromium, tmp_path
 # -- without a mouse, without a script -----------------------------------------------------------------------------------
 def test_an_upload_by_keyboard_alone(alice, server, tmp_path):
     file = random_file(tmp_path / "keys.raw", 1)
+    alice.on("filechooser", lambda _chooser: None)  # from now on the driver catches choosers; asked for later, it may come too late
     alice.goto(f"{server.url}/images/")
     alice.keyboard.press("c")
     alice.wait_for_url("**/images/create")
