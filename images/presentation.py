@@ -51,7 +51,7 @@ VISIBILITY_MEANING = {
     Visibility.PUBLIC: gettext_lazy("Every project sees and uses it."),
 }
 VISIBILITY_ICONS = {Visibility.PRIVATE: "lock", Visibility.SHARED: "people", Visibility.COMMUNITY: "community", Visibility.PUBLIC: "globe"}
-MOVING = frozenset({"send", "download", "hash", "store"})  # steps whose speed means something
+MOVING = frozenset({"send", "download", "verify", "convert", "hash", "store"})  # steps whose speed means something
 STEP_NAMES = {
     "send": labelled("step", "Send"),
     "download": labelled("step", "Download"),

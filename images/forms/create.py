@@ -76,7 +76,8 @@ class SourceForm(forms.Form):
         if not can_convert:
             self.fields["target_format"].disabled = True
             self.fields["target_format"].help_text = _(
-                "Conversion is switched off: qemu-img (package qemu-utils) is not installed on the server."
+                "Conversion is switched off: qemu-img is not installed on the server. "
+                "To have it, an administrator runs: sudo apt-get install qemu-utils"
             )
 
     @property

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from dashboard.asgi import application
 from dashboard.jobs import health
@@ -36,7 +36,7 @@ async def test_alive_needs_nothing_but_the_event_loop(django_db_blocker):
 def test_ready_when_database_store_and_worker_are(client, worker):
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "workers": "ok", "store local": "ok"}}
+    assert answer.json() == {"status": "ok", "checks": {"database": "ok", "workers": "ok", "staging": "ok", "store local": "ok"}}
 
 
 def test_a_silent_worker_is_named_with_its_silence(client):
@@ -57,17 +57,23 @@ def test_a_store_that_is_gone_is_named(client, worker, settings, tmp_path):
     assert answer.json()["checks"] == {
         "database": "ok",
         "workers": "ok",
+        "staging": "ok",
         "store local": "ok",
         "store archive": "The store does not answer.",
     }
 
 
-def test_a_database_that_does_not_answer_is_named(client, worker, monkeypatch):
-    def cursor(*args, **kwargs):
-        raise DatabaseError("the inside")
+def test_a_staging_folder_that_is_gone_is_named(client, worker, settings, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    settings.STAGING = tmp_path / "file" / "staging"
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["staging"] == "The staging folder does not answer."
 
-    monkeypatch.setattr(connection, "cursor", cursor)
+
+def test_a_database_without_our_tables_is_named(client, worker):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE identity_domain RENAME TO elsewhere")
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["database"] == "The database does not answer."
-    assert "inside" not in answer.content.decode()
