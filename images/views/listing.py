@@ -150,6 +150,7 @@ def _answer(request: Request, listing: Listing[Image], scope: str, totals: dict[
         "rows": views,
         "scope": scope,
         "totals": totals,
+        "create_refused": "" if policy.allows(request.ctx, "add_image") else policy.why("add_image"),
         "quota_bytes": quota * 2**20 if quota >= 0 else None,
     }
     part = "head" if request.htmx.target == "image-head" else "table"

@@ -342,3 +342,9 @@ def test_the_head_fetches_itself_again_with_its_totals(alice_page, demo):
     assert "<h1>Images</h1>" in head
     assert "3 MiB" in head
     assert "<table" not in head
+
+
+def test_who_may_not_create_is_told_by_the_button_which_rule_says_so(carol_page, alice_page):
+    head = carol_page.get("/images/").content.decode()
+    assert re.search(r'<button[^>]*aria-disabled="true"[^>]*data-reason="[^"]*add_image[^"]*"', head)
+    assert 'aria-disabled="true"' not in alice_page.get("/images/").content.decode().split("page-actions")[1].split("</header>")[0]
