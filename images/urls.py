@@ -22,6 +22,7 @@ urlpatterns = [
     # getting bytes: images.views.upload
     path("create", upload.create, name="create"),
     path("preflight", upload.preflight, name="preflight"),
+    path("<uuid:image_id>/preflight", upload.preflight, name="preflight"),
     path("<uuid:image_id>/upload", upload.upload, name="upload"),
     path("<uuid:image_id>/retry", upload.retry, name="retry"),
     path("<uuid:image_id>/cancel", upload.cancel, name="cancel"),

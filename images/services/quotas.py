@@ -4,6 +4,7 @@ Size limits are MiB in settings.QUOTAS and bytes in `Usage`; -1 is unlimited. `r
 the transaction that makes the row it asks room for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -135,27 +136,41 @@ def require_space(size: int, store_name: str | None = None) -> None:
         raise errors.StorageFull(needed=filesize(size), free=filesize(free))
 
 
-def preflight(ctx: RequestContext, *, size: int, virtual_size: int | None = None, target_format: str | None = None) -> list[str]:
-    """Why a file of `size` bytes would not be taken, in sentences with numbers; empty when it would."""
+def preflight(
+    ctx: RequestContext, files: Sequence[tuple[int, int | None]], *, target_format: str | None = None, new: bool = True
+) -> list[str]:
+    """Why these files, taken together, would not be taken, in sentences with numbers; empty when they would.
+
+    A file is its size and the size of the disk within, where that is known. `new`: each becomes an image of its own.
+    """
     used = usage(ctx.project_id or "")
-    result = max(size, virtual_size or 0) if target_format == "raw" else size
+    arriving = sum(size for size, _virtual in files)
+    lasting = sum(_converted(size, virtual_size, target_format) for size, virtual_size in files)
+    wanted = {SIZE_TOTAL: lasting, STAGE_TOTAL: arriving, COUNT_TOTAL: len(files) if new else 0, COUNT_UPLOADING: len(files)}
+    problems = [problem for file in files for problem in _over_cap(*file)]
+    for name, needed in wanted.items():
+        if needed and (left := used[name].free) is not None and needed > left:
+            problems.append(str(exceeded(name, needed, used[name])))
     # Sent file and converted file lie beside each other for a while, on the same disk unless the administrator parted them.
-    needed = size + (result if target_format else 0)
+    on_disk = arriving + (lasting if target_format else 0)
     free = min(stores.default_store().usage()[1], staging.free())
-    problems = []
-    cap = settings.IMAGE_SIZE_CAP
-    for bytes_, what in ((size, _("The file")), (virtual_size or 0, _("The virtual disk"))):
-        if bytes_ > cap:
-            problems.append(
-                _("%(what)s has %(size)s; at most %(limit)s are allowed.")
-                % {"what": what, "size": filesize(bytes_), "limit": filesize(cap)}
-            )
-    for name, wanted in ((SIZE_TOTAL, size), (STAGE_TOTAL, size), (COUNT_UPLOADING, 1)):
-        left = used[name].free
-        if left is not None and wanted > left:
-            problems.append(str(exceeded(name, wanted, used[name])))
-    if needed > free:
+    if on_disk > free:
         problems.append(
-            _("%(needed)s are needed and %(free)s are free on the disk.") % {"needed": filesize(needed), "free": filesize(free)}
+            _("%(needed)s are needed and %(free)s are free on the disk.") % {"needed": filesize(on_disk), "free": filesize(free)}
         )
     return problems
+
+
+def _converted(size: int, virtual_size: int | None, target_format: str | None) -> int:
+    """What a file may come to take: raw is as large as the disk within, and a file that arrived small may grow to that."""
+    return max(size, virtual_size or 0) if target_format == "raw" else size
+
+
+def _over_cap(size: int, virtual_size: int | None) -> list[str]:
+    """What of a file is over the cap, each in a sentence."""
+    cap = settings.IMAGE_SIZE_CAP
+    return [
+        _("%(what)s has %(size)s; at most %(limit)s are allowed.") % {"what": what, "size": filesize(bytes_), "limit": filesize(cap)}
+        for bytes_, what in ((size, _("The file")), (virtual_size or 0, _("The virtual disk")))
+        if bytes_ > cap
+    ]

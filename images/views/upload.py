@@ -74,11 +74,14 @@ def upload(request: Request, image_id: UUID) -> HttpResponse:
 
 @require_GET
 @signed_in
-def preflight(request: Request) -> HttpResponse:
-    """Whether files of these sizes would be taken, before the first byte: JSON for the create form.
+def preflight(request: Request, image_id: UUID | None = None) -> HttpResponse:
+    """Whether files of these sizes would be taken, before the first byte: JSON for the forms.
 
-    `size` and `virtual_size` repeat, once per file. All of them together are judged as well.
+    `size` and `virtual_size` repeat, once per file. All of them together are judged as well. Each becomes a new image,
+    unless it is for the image of `image_id`.
     """
+    if image_id:
+        look_at(request, image_id)
     try:
         sizes = [_bytes(size) for size in request.GET.getlist("size")][:MOST_FILES]
         virtual = [_bytes(size) if size else None for size in request.GET.getlist("virtual_size")]
@@ -86,9 +89,10 @@ def preflight(request: Request) -> HttpResponse:
         return JsonResponse({"message": _("Sizes are whole numbers of bytes.")}, status=400)
     target = request.GET.get("target_format") or None
     virtual += [None] * (len(sizes) - len(virtual))
-    ask = partial(quotas.preflight, request.ctx, target_format=target)
-    problems = [ask(size=size, virtual_size=v) for size, v in zip(sizes, virtual, strict=False)]
-    together = ask(size=sum(sizes), virtual_size=sum(v or 0 for v in virtual)) if len(sizes) > 1 and not any(problems) else []
+    files = list(zip(sizes, virtual, strict=False))
+    ask = partial(quotas.preflight, request.ctx, target_format=target, new=image_id is None)
+    problems = [ask([file]) for file in files]
+    together = ask(files) if len(files) > 1 and not any(problems) else []
     return JsonResponse({"ok": not any(problems) and not together, "files": problems, "together": together})
 
 

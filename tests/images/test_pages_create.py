@@ -11,6 +11,7 @@ from dashboard.jobs.models import Job
 from images.forms.create import suffix_format, url_filename
 from images.models import Image, Upload
 from images.services import checksums
+from tests.factories import make_image
 
 pytestmark = pytest.mark.django_db
 JSON = {"Accept": "application/json"}
@@ -169,6 +170,29 @@ def test_preflight_counts_all_files_together(alice_page):
     assert not answer["ok"]
     assert answer["files"] == [[], []]
     assert "1 MiB" in " ".join(answer["together"])
+
+
+@override_settings(QUOTAS={"image_size_total": -1, "image_stage_total": -1, "image_count_total": -1, "image_count_uploading": 1})
+def test_preflight_counts_one_running_upload_per_file(alice_page):
+    answer = alice_page.get("/images/preflight?size=1000&size=1000").json()
+    assert answer["files"] == [[], []]
+    assert answer["together"] == ["2 more is needed; the project has 0 of 1 running uploads in use."]
+
+
+@override_settings(QUOTAS={"image_size_total": -1, "image_stage_total": -1, "image_count_total": 1, "image_count_uploading": -1})
+def test_a_full_project_takes_no_new_image_but_still_the_bytes_of_one_it_has(alice_page):
+    asked = {"size": 1000}
+    image = make_image(status="queued", size=None)
+    for page, path in ((CREATE, "/images/preflight"), (f"/images/{image.id}/upload", f"/images/{image.id}/preflight")):
+        assert f'data-preflight="{path}"' in alice_page.get(page).content.decode()
+    refused = alice_page.get("/images/preflight", asked).json()
+    assert refused["files"] == [["1 more is needed; the project has 1 of 1 images in use."]]
+    assert alice_page.get(f"/images/{image.id}/preflight", asked).json() == {"ok": True, "files": [[]], "together": []}
+
+
+def test_preflight_for_an_image_nobody_may_see_is_not_answered(alice_page, partner):
+    image = make_image(status="queued", size=None, owner=partner.id)
+    assert alice_page.get(f"/images/{image.id}/preflight", {"size": 1000}).status_code == 404
 
 
 def test_preflight_refuses_with_numbers(alice_page):

@@ -124,10 +124,44 @@ def test_preflight_names_every_problem_with_its_numbers(alice: Any, limits: Any,
     monkeypatch.setattr(staging, "free", lambda: 6 * MIB)
     limits(image_size_total=1)
     settings.IMAGE_SIZE_CAP = 2 * MIB
-    problems = quotas.preflight(alice.ctx, size=3 * MIB, virtual_size=4 * MIB, target_format="raw")
+    problems = quotas.preflight(alice.ctx, [(3 * MIB, 4 * MIB)], target_format="raw")
     assert len(problems) == 4
     assert problems[-1] == "7 MiB are needed and 6 MiB are free on the disk."
-    assert quotas.preflight(alice.ctx, size=MIB) == []
+    assert quotas.preflight(alice.ctx, [(MIB, None)]) == []
+
+
+def test_preflight_judges_storage_by_the_larger_of_sent_and_converted(alice: Any, limits: Any):
+    limits(image_size_total=10)
+    says = "11 MiB more is needed; the project has 0 B of 10 MiB image storage in use."
+    assert quotas.preflight(alice.ctx, [(MIB, 11 * MIB)]) == []
+    assert quotas.preflight(alice.ctx, [(MIB, 11 * MIB)], target_format="qcow2") == []
+    assert quotas.preflight(alice.ctx, [(MIB, 11 * MIB)], target_format="raw") == [says]
+    assert quotas.preflight(alice.ctx, [(11 * MIB, MIB)], target_format="raw") == [says]
+    # Together each file counts with its own larger figure: 6 + 5, though the sizes sum to 6 and the disks to 7.
+    assert quotas.preflight(alice.ctx, [(MIB, 6 * MIB), (5 * MIB, MIB)], target_format="raw") == [says]
+
+
+def test_preflight_judges_staging_by_what_is_sent(alice: Any, limits: Any):
+    limits(image_stage_total=2)
+    assert quotas.preflight(alice.ctx, [(MIB, 11 * MIB), (MIB, None)], target_format="raw") == []
+    assert len(quotas.preflight(alice.ctx, [(MIB, None), (MIB + 1, None)])) == 1
+
+
+def test_preflight_counts_as_many_images_and_uploads_as_there_are_files(alice: Any, limits: Any):
+    sending(MIB)
+    two, three = [(MIB, None)] * 2, [(MIB, None)] * 3
+    limits(image_count_total=3)
+    assert quotas.preflight(alice.ctx, two) == []
+    assert quotas.preflight(alice.ctx, three) == ["3 more is needed; the project has 1 of 3 images in use."]
+    assert quotas.preflight(alice.ctx, three, new=False) == []
+    limits(image_count_total=-1, image_count_uploading=3)
+    assert quotas.preflight(alice.ctx, two) == []
+    assert quotas.preflight(alice.ctx, three) == ["3 more is needed; the project has 1 of 3 running uploads in use."]
+
+
+def test_preflight_holds_the_cap_against_each_file_not_their_sum(alice: Any, settings: Any):
+    settings.IMAGE_SIZE_CAP = 2 * MIB
+    assert quotas.preflight(alice.ctx, [(2 * MIB, None), (2 * MIB, None)]) == []
 
 
 @pytest.mark.django_db(transaction=True)
