@@ -10,6 +10,7 @@ from images.api.discovery import ImportInfoView, StoresInfoView, UsageInfoView, 
 from images.api.images import DeactivateView, ImagesView, ImageView, ReactivateView, TagView
 from images.api.imports import ImportView
 from images.api.schemas import ImageSchemaView, ImagesSchemaView
+from images.api.tasks import TasksView
 
 IMAGE = r"^/v2/images/(?P<image_id>[^/]+)"
 
@@ -23,6 +24,7 @@ urlpatterns = [
     re_path(IMAGE + r"/actions/deactivate/?$", DeactivateView.as_view(), name="image-deactivate"),
     re_path(IMAGE + r"/actions/reactivate/?$", ReactivateView.as_view(), name="image-reactivate"),
     re_path(IMAGE + r"/import/?$", ImportView.as_view(), name="image-import"),
+    re_path(IMAGE + r"/tasks/?$", TasksView.as_view(), name="image-tasks"),
     re_path(r"^/v2/schemas/image/?$", ImageSchemaView.as_view(), name="schema-image"),
     re_path(r"^/v2/schemas/images/?$", ImagesSchemaView.as_view(), name="schema-images"),
     re_path(r"^/v2/info/import/?$", ImportInfoView.as_view(), name="info-import"),
