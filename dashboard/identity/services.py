@@ -7,6 +7,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from dashboard.core.context import RequestContext
 from dashboard.core.errors import NotFound, Unauthenticated
@@ -152,7 +153,7 @@ def _role(name: str) -> Role:
     try:
         return Role.objects.get(name=name)
     except Role.DoesNotExist:
-        raise NotFound("Could not find role: {name}.", name=name) from None
+        raise NotFound(_("Could not find role: {name}."), name=name) from None
 
 
 def grant(user: User, project: Project, role: str) -> None:

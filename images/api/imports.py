@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,8 +17,8 @@ from images.services import catalogue, fields, imports
 from images.states import Status
 
 NEEDS = {  # the status each method starts from, and what to say otherwise
-    "glance-direct": (Status.UPLOADING, "Image needs to be staged before 'glance-direct' method can be used"),
-    "web-download": (Status.QUEUED, "Image needs to be in 'queued' state to use 'web-download' method"),
+    "glance-direct": (Status.UPLOADING, gettext_lazy("Image needs to be staged before 'glance-direct' method can be used")),
+    "web-download": (Status.QUEUED, gettext_lazy("Image needs to be in 'queued' state to use 'web-download' method")),
 }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -69,7 +70,7 @@ class ProjectDetail(View):
         policy.require(self.ctx, "identity:get_project", {"target.project.id": project_id})
         project = Project.objects.filter(pk=project_id).first()
         if project is None:
-            raise NotFound("Could not find project: {id}.", id=project_id)
+            raise NotFound(_("Could not find project: {id}."), id=project_id)
         return Response({"project": project_body(project, base_url(request._request))})
 
 
@@ -109,5 +110,5 @@ class UserProjects(View):
 def _user(user_id: str) -> User:
     user = User.objects.filter(pk=user_id).first()
     if user is None:
-        raise NotFound("Could not find user: {id}.", id=user_id)
+        raise NotFound(_("Could not find user: {id}."), id=user_id)
     return user
