@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -38,16 +39,17 @@ def wants_json(request: HttpRequest) -> bool:
 
 
 def to_login(request: HttpRequest) -> HttpResponse:
-    """The way to the login page, with the way back."""
+    """The way to the login page, with the way back; `ended` when a login was there that is none any more."""
     if wants_json(request):
         return JsonResponse({"message": str(Unauthenticated())}, status=401)
     htmx = getattr(request, "htmx", None)
     target = request.get_full_path() if request.method in {"GET", "HEAD"} else ""
     if htmx:
         target = _path_of(htmx.current_url or "")
-    where = resolve_url("identity:login")
-    if target and target != "/":
-        where += "?" + urlencode({"next": target})
+    query = {"next": target} if target and target != "/" else {}
+    if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+        query["ended"] = "1"
+    where = resolve_url("identity:login") + ("?" + urlencode(query) if query else "")
     if htmx:
         return HttpResponse(status=401, headers={"HX-Redirect": where})
     return redirect(where)

@@ -50,11 +50,11 @@ setInterval(() => {
 // -- who asks ------------------------------------------------------------------------------------------------------
 vitrine.csrf = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
 vitrine.project = () => $("#topbar-project")?.dataset.project ?? "";
-function renewCsrf(html) {
+vitrine.renewCsrf = function renewCsrf(html) {
   // A new login rotates the secret; each whole page carries the token that goes with it.
   const found = /hx-headers='(\{"X-CSRFToken": "[^"']+"\})'/.exec(html);
   if (found) document.body.setAttribute("hx-headers", found[1]);
-}
+};
 
 // -- toasts --------------------------------------------------------------------------------------------------------
 const icon = (name) => {
@@ -299,7 +299,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const detail = event.detail;
   const { xhr, elt } = detail.requestConfig ? { xhr: detail.xhr, elt: detail.requestConfig.elt } : detail;
   const whole = /<main id="page"/.test(detail.serverResponse);
-  if (whole) renewCsrf(detail.serverResponse);
+  if (whole) vitrine.renewCsrf(detail.serverResponse);
   // An error in place of a page is a page too.
   if (whole && xhr.status >= 400 && (detail.boosted || elt.matches(".brand"))) detail.shouldSwap = true;
   // A boosted answer is a whole page; its #page replaces ours, and what lies outside (the uploads) lives on.

@@ -16,8 +16,8 @@ export class SourceForm {
   #together = "";
   #sending = false;
 
-  constructor(form, { post, follow, add }) {
-    Object.assign(this, { form, post, follow, add });
+  constructor(form, { post, follow, add, login }) {
+    Object.assign(this, { form, post, follow, add, login });
     form.dataset.ready = "yes";
     this.chooser = form.querySelector("[data-chooser]");
     this.list = form.querySelector("[data-cards]");
@@ -208,7 +208,8 @@ export class SourceForm {
         this.made ??= answer.image.id;
       } else {
         failed ??= answer;
-        this.#complain(element, answer.errors?.[""]?.join(" ") ?? answer.message);
+        if (answer.status === 401) this.#signedOut(element);
+        else this.#complain(element, answer.errors?.[""]?.join(" ") ?? answer.message);
         element.scrollIntoView({ block: "nearest" });
       }
     }
@@ -239,6 +240,13 @@ export class SourceForm {
       this.add(card.file, { form: again, facts: facts(card.seen, null) }, answer);
     }
     return answer;
+  }
+
+  /** The login has ended: say how to go on without losing what is typed and chosen here. */
+  #signedOut(element) {
+    this.#complain(element, text("login-ended", { button: this.submit.textContent.trim() }));
+    const link = Object.assign(document.createElement("a"), { href: this.login, target: "_blank", textContent: text("sign-in") });
+    element.querySelector("[data-problem] p").append(" ", link);
   }
 
   #forgive() {

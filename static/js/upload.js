@@ -22,17 +22,30 @@ function addresses() {
 }
 
 /** POST a form as the page would; the answer's JSON, with `ok` and `status`. */
-export async function post(url, fields = {}) {
+export async function post(url, fields = {}, again = true) {
   const token = JSON.parse(document.body.getAttribute("hx-headers"));
   try {
     const answer = await fetch(url, { method: "POST", body: new URLSearchParams(fields), headers: { ...token, Accept: "application/json" } });
     if (answer.redirected && new URL(answer.url).pathname === page.login) return { ok: false, status: 401, message: text("state-signin") };
     const said = await answer.text();
     const json = (() => { try { return JSON.parse(said); } catch { return {}; } })();
+    if (answer.status === 403 && json.csrf && again && (await renew())) return post(url, fields, false);
     return { ...json, message: json.message ?? sentence(said), ok: answer.ok, status: answer.status };
   } catch {
     return { ok: false, status: 0, message: text("no-server") };
   }
+}
+
+/** Another token after a login in another tab; false when that tab is now someone else or works in another project. */
+async function renew() {
+  const answer = await fetch(page.login, { headers: { Accept: "text/html" } }); // signed in, this leads to the front page
+  const html = await answer.text();
+  const there = new DOMParser().parseFromString(html, "text/html");
+  const user = there.querySelector("[data-tray]")?.dataset.user;
+  const project = there.getElementById("topbar-project")?.dataset.project;
+  if (user && (user !== page.user || project !== vitrine.project())) return false;
+  vitrine.renewCsrf(html);
+  return true;
 }
 
 function start() {
@@ -149,7 +162,7 @@ async function prepare() {
   const forms = document.querySelectorAll("form[data-source-form]:not([data-ready])");
   if (!forms.length) return;
   const { SourceForm } = await import(forms[0].dataset.script);
-  for (const form of forms) if (!form.dataset.ready) new SourceForm(form, { post, follow, add: (...args) => vitrine.uploads.add(...args) });
+  for (const form of forms) if (!form.dataset.ready) new SourceForm(form, { post, follow, login: page.login, add: (...args) => vitrine.uploads.add(...args) });
 }
 
 /** A form sent before its script has come waits for it. */

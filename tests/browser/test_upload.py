@@ -249,6 +249,27 @@ def test_an_ended_login_does_not_stop_the_upload(alice, server, tmp_path):
     assert the_image(server, "login")["checksum"] == md5(file)
 
 
+def test_after_an_ended_login_the_filled_form_is_sent_from_where_it_is(alice, server, tmp_path):
+    alice.goto(f"{server.url}/images/create")
+    with alice.expect_response("**/preflight?**") as judged:  # its answer would set the cookie anew
+        alice.set_input_files("[data-chooser]", random_file(tmp_path / "kept.raw", 1))
+    judged.value.finished()
+    alice.context.clear_cookies()
+    alice.click("[data-submit]")
+    problem = alice.locator("[data-problem]")
+    sync_api.expect(problem).to_contain_text("Your login has ended. Sign in again in another tab, then press Create image once more.")
+    with alice.context.expect_page() as opened:
+        problem.get_by_role("link", name="Sign in again").click()
+    tab = opened.value
+    tab.fill("[name=name]", "alice")
+    tab.fill("[name=password]", DEMO_PASSWORD)
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#topbar-project")
+    alice.click("[data-submit]")
+    alice.wait_for_url("**/images/", timeout=15_000)
+    until(lambda: the_image(server, "kept")["status"] == "active")
+
+
 def test_a_second_tab_watches_and_does_not_send_as_well(alice, server, tmp_path):
     file = random_file(tmp_path / "tabs.raw", 32)
     slow(alice, 6)

@@ -363,6 +363,39 @@ def test_an_expired_session_is_no_login(alice_page) -> None:
     assert alice_page.get("/settings").status_code == 302
 
 
+ENDED = "Your login has ended. Sign in again to go on."
+
+
+def test_whose_login_ended_is_told_so_and_led_back(alice_page) -> None:
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    response = alice_page.get("/settings?a=1")
+    assert response.headers["Location"] == "/login?next=%2Fsettings%3Fa%3D1&ended=1"
+    page = text(alice_page.get(response.headers["Location"]))
+    assert ENDED in page and 'value="/settings?a=1"' in page
+    assert ENDED not in text(sign_in(alice_page, password="wrong"))
+
+
+def test_htmx_and_posts_lead_to_the_same_words(alice_page) -> None:
+    key = alice_page.cookies["sessionid"].value
+    Session.objects.all().delete()
+    headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/images/"}
+    assert alice_page.get("/settings", headers=headers).headers["HX-Redirect"] == "/login?next=%2Fimages%2F&ended=1"
+    alice_page.cookies["sessionid"] = key
+    assert alice_page.post("/settings", {"page_size": 5}).headers["Location"] == "/login?ended=1"
+
+
+def test_a_first_visit_and_a_log_out_are_no_ended_login(client, alice_page) -> None:
+    assert ENDED not in text(client.get("/settings", follow=True))
+    assert ENDED not in text(alice_page.post("/logout", follow=True))
+    assert ENDED not in text(alice_page.get("/settings", follow=True))
+
+
+def test_a_script_is_told_that_only_its_csrf_token_is_old(people: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/logout", headers={"Accept": "application/json"})
+    assert answer.status_code == 403 and answer.json()["csrf"] is True
+
+
 def test_answers_to_signed_in_people_are_kept_nowhere(alice_page) -> None:
     for path in ("/settings", "/password", "/identity/projects", "/nowhere"):
         assert alice_page.get(path).headers["Cache-Control"] == "no-store"

@@ -40,7 +40,8 @@ def login(request: HttpRequest) -> HttpResponse:
         except Unauthenticated:
             form.add_error(None, _("The user name or the password is not right."))
     status = refusal.status if refusal else 422 if form.is_bound else 200
-    response = render(request, "identity/login.html", {"form": form, "next": target}, status=status)
+    ended = not form.is_bound and "ended" in request.GET
+    response = render(request, "identity/login.html", {"form": form, "next": target, "ended": ended}, status=status)
     if refusal:
         response.headers["Retry-After"] = str(refusal.fields["seconds"])
     return response
@@ -72,7 +73,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """CSRF_FAILURE_VIEW. Mostly a page that was drawn before its person signed in (again), in this tab or another."""
     message = _("This page is from before you signed in. Load it again, then repeat what you did.")
     if wants_json(request):
-        return JsonResponse({"message": message}, status=403)
+        return JsonResponse({"message": message, "csrf": True}, status=403)  # upload.js fetches another token
     if getattr(request, "htmx", None):
         return HttpResponse(message, status=403, content_type="text/plain; charset=utf-8")
     return render(request, "errors/refused.html", {"status": 403, "message": message}, status=403)
