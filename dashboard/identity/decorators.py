@@ -12,6 +12,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from dashboard.core.errors import Unauthenticated
 
+SEEN_COOKIE = "signed-in-here"  # somebody signed in with this browser and did not log out
+
 View = TypeVar("View", bound=Callable[..., HttpResponse])
 
 
@@ -47,7 +49,7 @@ def to_login(request: HttpRequest) -> HttpResponse:
     if htmx:
         target = _path_of(htmx.current_url or "")
     query = {"next": target} if target and target != "/" else {}
-    if request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+    if request.COOKIES.get(settings.SESSION_COOKIE_NAME) or request.COOKIES.get(SEEN_COOKIE):
         query["ended"] = "1"
     where = resolve_url("identity:login") + ("?" + urlencode(query) if query else "")
     if htmx:

@@ -3,6 +3,7 @@
 import zoneinfo
 from collections.abc import Callable
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -12,7 +13,7 @@ from dashboard.core import errors
 from dashboard.core.context import RequestContext
 from dashboard.identity import services
 from dashboard.identity.authentication import PROJECT_KEY, SAFE_METHODS
-from dashboard.identity.decorators import wants_json
+from dashboard.identity.decorators import SEEN_COOKIE, wants_json
 from dashboard.identity.models import User
 
 
@@ -28,6 +29,9 @@ class ContextMiddleware:
             response = self.get_response(request)
         if request.ctx is not None or _signed_in(request):  # type: ignore[attr-defined]
             response.headers["Cache-Control"] = "no-store"
+        if not request.COOKIES.get(SEEN_COOKIE) and _signed_in(request):
+            # Outlives the session's own cookie, so that a login that ran out can be told from a first visit.
+            response.set_cookie(SEEN_COOKIE, "1", max_age=30 * 86400, httponly=True, samesite="Lax", secure=settings.SESSION_COOKIE_SECURE)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:

@@ -423,3 +423,10 @@ def _guess() -> int:
         return int(sign_in(Client(), password="wrong").status_code)
     finally:
         connection.close()
+
+
+def test_a_login_that_ran_out_while_one_was_away_is_no_first_visit(alice_page) -> None:
+    assert alice_page.get("/settings").status_code == 200
+    del alice_page.cookies["sessionid"]  # the browser drops it when its time is over
+    assert alice_page.get("/settings").headers["Location"] == "/login?next=%2Fsettings&ended=1"
+    assert ENDED in alice_page.get("/login?ended=1").content.decode()

@@ -13,7 +13,7 @@ from dashboard.core.errors import Error, TooManyRequests, Unauthenticated
 from dashboard.core.http import Request
 from dashboard.identity import navigation, services
 from dashboard.identity.authentication import PROJECT_KEY, check
-from dashboard.identity.decorators import local_path, signed_in, wants_json
+from dashboard.identity.decorators import SEEN_COOKIE, local_path, signed_in, wants_json
 from dashboard.identity.forms import LoginForm
 from dashboard.identity.models import User
 
@@ -51,7 +51,9 @@ def login(request: HttpRequest) -> HttpResponse:
 def logout(request: HttpRequest) -> HttpResponse:
     """End the session."""
     auth.logout(request)
-    return http.redirect(request, resolve_url("identity:login"))
+    response = http.redirect(request, resolve_url("identity:login"))
+    response.delete_cookie(SEEN_COOKIE)
+    return response
 
 
 @require_POST
