@@ -4,7 +4,7 @@ Whatever goes wrong on the way, the image is `queued` again, nothing is left in 
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -90,12 +90,16 @@ def _store(names: Sequence[str] | None) -> str | None:
 # -- running ---------------------------------------------------------------------------------------------------------
 def run(job_id: object) -> None:
     """Do the work of an import job; harmless when another worker does it or it is done. Called by the task."""
+    _hold(job_id, _run)
+
+
+def _hold(job_id: object, work: Callable[[jobs.Progress], None]) -> None:
     job = Job.objects.filter(pk=str(job_id)).first()
     if job is None:
         return
     try:
         with jobs.running(job_id) as progress:
-            _run(progress)
+            work(progress)
     except jobs.Taken:
         return
     _tell(job.subject_id)
@@ -191,15 +195,7 @@ def _tell(image_id: str) -> None:
 
 def interrupted(job_id: object) -> None:
     """Clean up after a direct upload whose server died or which was cancelled before it began. Called by the task."""
-    job = Job.objects.filter(pk=str(job_id)).first()
-    if job is None:
-        return
-    try:
-        with jobs.running(job_id) as progress:
-            _clean_up(progress)
-    except jobs.Taken:
-        return
-    _tell(job.subject_id)
+    _hold(job_id, _clean_up)
 
 
 def _clean_up(progress: jobs.Progress) -> None:

@@ -230,7 +230,7 @@ def test_a_killed_server_that_comes_back_gets_the_rest(alice, server, tmp_path):
     file = random_file(tmp_path / "killed.raw", 48)
     slow(alice, 10)
     begin(alice, server, file)
-    until(lambda: sent(alice) > 12 * MIB)
+    until(lambda: sent(alice) > 0.3 * 48 * MIB)
     server.kill9()
     expect_state(alice, "offline")
     server.start()
